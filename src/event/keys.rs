@@ -1,0 +1,245 @@
+//! The names that a plan knows: each top-level field and each `[@metadata]` entry that a config
+//! mentions has a slot, found once at load.
+
+use rustc_hash::FxHashMap;
+
+use crate::language::FieldPath;
+
+/// Number of a slot in every event of a plan.
+pub type Slot = u16;
+
+/// Slots that every plan has.
+pub mod slot {
+    use super::Slot;
+    /// `@timestamp`
+    pub const TIMESTAMP: Slot = 0;
+    /// `@version`
+    pub const VERSION: Slot = 1;
+    /// `tags`
+    pub const TAGS: Slot = 2;
+    /// `event`
+    pub const EVENT: Slot = 3;
+    /// `@metadata`: the entries that no config line names.
+    pub const METADATA: Slot = 4;
+    /// `message`
+    pub const MESSAGE: Slot = 5;
+    /// `host`
+    pub const HOST: Slot = 6;
+    /// `log`
+    pub const LOG: Slot = 7;
+    /// `_tags`, where an illegal `tags` goes.
+    pub const BAD_TAGS: Slot = 8;
+    /// `_@timestamp`, where an illegal `@timestamp` goes.
+    pub const BAD_TIMESTAMP: Slot = 9;
+}
+
+const WELL_KNOWN: [&str; 10] =
+    ["@timestamp", "@version", "tags", "event", "@metadata", "message", "host", "log", "_tags", "_@timestamp"];
+
+/// Interner of field names, and the text of every constant of a plan (the `Plan` space).
+#[derive(Clone, Debug)]
+pub struct Keys {
+    top: FxHashMap<Box<[u8]>, Slot>,
+    meta: FxHashMap<Box<[u8]>, Slot>,
+    names: Vec<KeyName>,
+    text: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct KeyName {
+    name: Box<[u8]>,
+    /// `"name":`, escaped, ready to be written.
+    json: Box<[u8]>,
+    metadata: bool,
+}
+
+/// Where a field path begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Root {
+    Slot(Slot),
+    /// A top-level name that no config line mentions.
+    Name(Box<[u8]>),
+    /// A `[@metadata]` entry that no config line mentions.
+    Meta(Box<[u8]>),
+}
+
+/// One step into an object or an array.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Seg {
+    pub key: Box<[u8]>,
+    pub index: Option<i64>,
+}
+
+/// A field reference compiled for one plan: a slot and the steps below it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Path {
+    pub(crate) root: Root,
+    pub(crate) rest: Box<[Seg]>,
+}
+
+impl Path {
+    /// The slot, when the path is one top-level (or `[@metadata]`) field that the plan knows.
+    #[must_use]
+    pub fn as_slot(&self) -> Option<Slot> {
+        match self.root {
+            Root::Slot(slot) if self.rest.is_empty() => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// True when the path is `[@metadata]` or lies below it.
+    #[must_use]
+    pub fn is_metadata(&self, keys: &Keys) -> bool {
+        match &self.root {
+            Root::Slot(slot) => keys.is_metadata(*slot),
+            Root::Meta(_) => true,
+            Root::Name(_) => false,
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Keys {
+    /// The names that every plan has.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut keys =
+            Keys { top: FxHashMap::default(), meta: FxHashMap::default(), names: Vec::new(), text: Vec::new() };
+        for name in WELL_KNOWN {
+            keys.intern(name.as_bytes());
+        }
+        keys.names[usize::from(slot::METADATA)].metadata = true;
+        keys.text.push(b'1');
+        keys
+    }
+
+    /// How many slots an event has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Never true: every plan has the well-known names.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The slot of a top-level name; makes one. Past 60,000 names (no config has them) the last slot is
+    /// not shared: the name stays dynamic through [`Keys::path`].
+    pub fn intern(&mut self, name: &[u8]) -> Slot {
+        if let Some(slot) = self.top.get(name) {
+            return *slot;
+        }
+        let slot = self.add(name, false);
+        self.top.insert(name.into(), slot);
+        slot
+    }
+
+    fn intern_meta(&mut self, name: &[u8]) -> Slot {
+        if let Some(slot) = self.meta.get(name) {
+            return *slot;
+        }
+        let slot = self.add(name, true);
+        self.meta.insert(name.into(), slot);
+        slot
+    }
+
+    fn add(&mut self, name: &[u8], metadata: bool) -> Slot {
+        let slot = Slot::try_from(self.names.len()).unwrap_or(Slot::MAX);
+        let mut json = vec![b'"'];
+        super::text::escape_into(name, &mut json);
+        json.extend_from_slice(b"\":");
+        self.names.push(KeyName { name: name.into(), json: json.into(), metadata });
+        slot
+    }
+
+    /// The slot of a known top-level name.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, name: &[u8]) -> Option<Slot> {
+        self.top.get(name).copied()
+    }
+
+    /// The slot of a known `[@metadata]` entry.
+    #[must_use]
+    pub fn find_meta(&self, name: &[u8]) -> Option<Slot> {
+        self.meta.get(name).copied()
+    }
+
+    /// The name of a slot (for a `[@metadata]` entry: the name below it).
+    #[must_use]
+    pub fn name(&self, slot: Slot) -> &[u8] {
+        &self.names[usize::from(slot)].name
+    }
+
+    pub(crate) fn json_key(&self, slot: Slot) -> &[u8] {
+        &self.names[usize::from(slot)].json
+    }
+
+    pub(crate) fn is_metadata(&self, slot: Slot) -> bool {
+        self.names[usize::from(slot)].metadata
+    }
+
+    pub(crate) fn meta_slots(&self) -> impl Iterator<Item = (&[u8], Slot)> {
+        self.meta.iter().map(|(name, slot)| (&**name, *slot))
+    }
+
+    /// Compiles a field reference and gives its root a slot (at load).
+    pub fn path(&mut self, reference: &FieldPath) -> Path {
+        let segments = &reference.segments;
+        let Some((first, below)) = segments.split_first() else {
+            return Path { root: Root::Name(Box::default()), rest: Box::default() };
+        };
+        if self.names.len() >= 60_000 {
+            return self.resolve(reference);
+        }
+        if first == "@metadata" {
+            if let Some((second, rest)) = below.split_first() {
+                return Path { root: Root::Slot(self.intern_meta(second.as_bytes())), rest: segs(rest) };
+            }
+            return Path { root: Root::Slot(slot::METADATA), rest: Box::default() };
+        }
+        Path { root: Root::Slot(self.intern(first.as_bytes())), rest: segs(below) }
+    }
+
+    /// Compiles a field reference against the names known already (while events run).
+    #[must_use]
+    pub fn resolve(&self, reference: &FieldPath) -> Path {
+        let segments = &reference.segments;
+        let Some((first, below)) = segments.split_first() else {
+            return Path { root: Root::Name(Box::default()), rest: Box::default() };
+        };
+        if first == "@metadata" {
+            let Some((second, rest)) = below.split_first() else {
+                return Path { root: Root::Slot(slot::METADATA), rest: Box::default() };
+            };
+            let root = self.find_meta(second.as_bytes()).map_or_else(|| Root::Meta(second.as_bytes().into()), Root::Slot);
+            return Path { root, rest: segs(rest) };
+        }
+        let root = self.find(first.as_bytes()).map_or_else(|| Root::Name(first.as_bytes().into()), Root::Slot);
+        Path { root, rest: segs(below) }
+    }
+
+    /// Puts a constant text into the plan's space.
+    pub fn constant(&mut self, text: &[u8]) -> super::Value {
+        let off = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.text.extend_from_slice(text);
+        let plain = if super::text::needs_escape(text) { 0 } else { super::value::PLAIN };
+        let len = u32::try_from(text.len()).unwrap_or(0);
+        super::Value::span(super::Kind::Str, plain, super::Space::Plan, off, len)
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+fn segs(names: &[String]) -> Box<[Seg]> {
+    names.iter().map(|name| Seg { key: name.as_bytes().into(), index: name.parse().ok() }).collect()
+}

@@ -1,0 +1,2 @@
+//! Behaviour of the parser.
+#![cfg(test)]

@@ -1,0 +1,335 @@
+//! The JSON pass against `serde_json`: seeded mutants of varied documents must be accepted by both or by neither, and
+//! read alike.
+//!
+//! `LOGMILL_MUTANTS` says how many (default 1,000,000), `LOGMILL_SEED` which (default 1).
+//!
+//! Where the two differ on purpose the comparison is made equal: `serde_json` stops at a depth of 127, so the pass is
+//! given that limit; it writes exponents as `e+5`, so number texts are compared in that form. Half surrogate pairs are
+//! refused by both, as `serde_json` reads into owned strings here.
+
+use std::env;
+use std::thread;
+
+use logmill::event::scan::{
+    JsonError, KeyScratch, Limits, RawField, RawKind, Scanner, Stretch, elements_of_valid, fields_of_valid,
+    has_duplicate_keys_deep, leading_kind, validate_value, walk_array, walk_object,
+};
+use logmill::event::text::{as_str, escape_into, needs_escape, unescape};
+use serde_json::{Map, Number, Value};
+
+/// Depth at which `serde_json` gives up, less one.
+const LIMITS: Limits = Limits { max_depth: 127, max_number_len: 10_000 };
+
+/// Records that share one block.
+const RECORDS: usize = 50;
+
+/// The tests' random numbers: xorshift, the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        if bound == 0 { 0 } else { (self.next() % bound as u64) as usize }
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len())]
+    }
+}
+
+/// Documents of the kinds that come by, and of each corner of the grammar.
+fn corpus() -> Vec<Vec<u8>> {
+    let mut documents: Vec<Vec<u8>> = include_str!("json_differential_corpus.txt")
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| line.as_bytes().to_vec())
+        .collect();
+    documents.push(b"{\r\n\t\"a\" : [ 1 ,\t2 ],\n  \"b\"\n:\n{ } }\r".to_vec());
+    documents.push(b"[\n\n{\"x\":\n\"y\"}\n,\nnull\n]\n".to_vec());
+    documents.push([&b"["[..], &b"[".repeat(125), b"7", &b"]".repeat(125), b"]"].concat());
+    documents.push([b"{\"a\":".repeat(126), b"{}".to_vec(), b"}".repeat(126)].concat());
+    let many: Vec<String> = (0..40).map(|key| format!("\"k{}\":{key}", key * key % 41)).collect();
+    documents.push(format!("{{\"deep\":{{{}}}}}", many.join(",")).into_bytes());
+    documents
+}
+
+/// Pieces that tend to hurt where they are put.
+const PIECES: &[&[u8]] = &[
+    b"{", b"}", b"[", b"]", b":", b",", b"\"", b"\\", b" ", b"\t", b"\n", b"\r", b"-", b"+", b".", b"e", b"E", b"0", b"9",
+    b"u", b"/", b"n", b"t", b"f", b"\x00", b"\x1F", b"\x7F", b"\x80", b"\xC2", b"\xC3\xA9", b"\xE2\x80\xA8", b"\xED\xA0\x80",
+    b"\xF0\x9F\x98\x80", b"\xF4\x90\x80\x80", b"\xFF", b"\xC0\x80", b"\xEF\xBB\xBF", b"\\u0000", b"\\u00e9", b"\\uD83D",
+    b"\\uDE00", b"\\ud83d\\ude00", b"\\uD83D\\u0041", b"\\x", b"\\\"", b"\\\\", b"\\n", b"null", b"true", b"false", b"NaN",
+    b"-Infinity", b"1e5", b"-0", b"0.0", b"01", b"1.", b"1E+", b"12345678901234567890", b"\"a\":", b"\"a\":1,", b"[]", b"{}",
+    b",,", b"\"\"", b"//", b"'",
+];
+
+fn mutate(random: &mut Random, corpus: &[Vec<u8>], document: &mut Vec<u8>) {
+    let at = random.below(document.len() + 1);
+    let len = 1 + random.below(8);
+    let to = (at + len).min(document.len());
+    match random.below(9) {
+        0 if at < document.len() => document[at] ^= 1 << random.below(8),
+        1 if at < document.len() => document[at] = random.next() as u8,
+        2 if at < document.len() => document[at] = random.pick(PIECES)[0],
+        0..=3 => drop(document.splice(at..at, random.pick(PIECES).iter().copied())),
+        4 => drop(document.drain(at..to)),
+        5 => {
+            let piece = document[at..to].to_vec();
+            let there = random.below(document.len() + 1);
+            document.splice(there..there, piece);
+        }
+        6 if random.below(4) == 0 => document.truncate(at),
+        6 => drop(document.splice(at..to, random.pick(PIECES).iter().copied())),
+        7 => {
+            let other = &corpus[random.below(corpus.len())];
+            let from = random.below(other.len());
+            let to = (from + 1 + random.below(24)).min(other.len());
+            document.splice(at..at, other[from..to].iter().copied());
+        }
+        _ => {
+            let other = &corpus[random.below(corpus.len())];
+            document.truncate(at);
+            document.extend_from_slice(&other[random.below(other.len())..]);
+        }
+    }
+}
+
+/// What is kept from mutant to mutant, as a worker would.
+#[derive(Default)]
+struct Pass {
+    scanner: Scanner,
+    scratch: KeyScratch,
+    fields: Vec<RawField>,
+    elements: Vec<(RawKind, Stretch)>,
+}
+
+impl Pass {
+    /// Reads the record with the pass; the value is built from what the pass hands out.
+    fn read(&mut self, block: &[u8], start: u32, end: u32) -> Result<Value, JsonError> {
+        let kind = validate_value(&mut self.scanner, block, start, end, &LIMITS)?;
+        self.fields.clear();
+        self.elements.clear();
+        let as_object = walk_object(&mut self.scanner, block, start, end, &LIMITS, &mut self.fields);
+        let as_array = walk_array(&mut self.scanner, block, start, end, &LIMITS, &mut self.elements);
+        assert_eq!(as_object.is_ok(), kind == RawKind::Object);
+        assert_eq!(as_array.is_ok(), kind == RawKind::Array);
+        let leading = leading_kind(block, start, end).expect("a valid text begins a value");
+        Ok(match kind {
+            RawKind::Object => {
+                assert_eq!(leading, kind);
+                object(block, &self.fields)
+            }
+            RawKind::Array => {
+                assert_eq!(leading, kind);
+                array(block, &self.elements)
+            }
+            _ => Value::Null,
+        })
+    }
+}
+
+fn value(block: &[u8], kind: RawKind, (start, end): Stretch) -> Value {
+    let raw = &block[start as usize..end as usize];
+    match kind {
+        RawKind::Null => same_word(raw, b"null", Value::Null),
+        RawKind::False => same_word(raw, b"false", Value::Bool(false)),
+        RawKind::True => same_word(raw, b"true", Value::Bool(true)),
+        RawKind::Int | RawKind::Float => {
+            assert_eq!(kind == RawKind::Float, raw.iter().any(|byte| b".eE".contains(byte)));
+            number(as_str(raw))
+        }
+        RawKind::Str => {
+            assert!(!needs_escape(raw));
+            Value::String(as_str(raw).to_owned())
+        }
+        RawKind::EscStr => Value::String(decoded(raw)),
+        RawKind::Object => {
+            let mut fields = Vec::new();
+            fields_of_valid(block, start, end, &mut fields);
+            object(block, &fields)
+        }
+        RawKind::Array => {
+            let mut elements = Vec::new();
+            elements_of_valid(block, start, end, &mut elements);
+            array(block, &elements)
+        }
+    }
+}
+
+fn same_word(raw: &[u8], word: &[u8], value: Value) -> Value {
+    assert_eq!(raw, word);
+    value
+}
+
+fn number(text: &str) -> Value {
+    let text = text.replace('E', "e");
+    let text = match text.split_once('e') {
+        Some((digits, power)) if !power.starts_with(['+', '-']) => format!("{digits}e+{power}"),
+        _ => text,
+    };
+    Value::Number(Number::from_string_unchecked(text))
+}
+
+fn decoded(raw: &[u8]) -> String {
+    assert!(raw.contains(&b'\\'));
+    let mut text = Vec::new();
+    unescape(raw, &mut text);
+    String::from_utf8(text).expect("a validated string is text")
+}
+
+fn object(block: &[u8], fields: &[RawField]) -> Value {
+    let map: Map<String, Value> = fields
+        .iter()
+        .map(|field| {
+            let raw = &block[field.key.0 as usize..field.key.1 as usize];
+            let key = if field.key_escaped { decoded(raw) } else { as_str(raw).to_owned() };
+            (key, value(block, field.kind, field.value))
+        })
+        .collect();
+    Value::Object(map)
+}
+
+fn array(block: &[u8], elements: &[(RawKind, Stretch)]) -> Value {
+    Value::Array(elements.iter().map(|&(kind, at)| value(block, kind, at)).collect())
+}
+
+/// The slow way to see doubled keys: how many there are, with and without folding.
+fn holds_twins(block: &[u8], kind: RawKind, (start, end): Stretch) -> bool {
+    match kind {
+        RawKind::Object => {
+            let mut fields = Vec::new();
+            fields_of_valid(block, start, end, &mut fields);
+            let Value::Object(map) = object(block, &fields) else { unreachable!() };
+            map.len() < fields.len() || fields.iter().any(|field| holds_twins(block, field.kind, field.value))
+        }
+        RawKind::Array => {
+            let mut elements = Vec::new();
+            elements_of_valid(block, start, end, &mut elements);
+            elements.iter().any(|&(kind, at)| holds_twins(block, kind, at))
+        }
+        _ => false,
+    }
+}
+
+/// Compares one record; true when it is valid.
+fn compare(pass: &mut Pass, block: &[u8], start: usize, end: usize) -> bool {
+    let text = &block[start..end];
+    let shown = || String::from_utf8_lossy(text).into_owned();
+    let (from, to) = (start as u32, end as u32);
+    let ours = pass.read(block, from, to);
+    let theirs: Result<Value, _> = serde_json::from_slice(text);
+
+    // Alone, the same record ends where its buffer ends.
+    let alone = pass.read(text, 0, to - from);
+    match (&ours, &alone) {
+        (Ok(ours), Ok(alone)) => assert_eq!(ours, alone, "{}", shown()),
+        (Err(ours), Err(alone)) => assert_eq!((ours.at - from, ours.what), (alone.at, alone.what), "{}", shown()),
+        _ => panic!("{ours:?} in a block, {alone:?} alone: {}", shown()),
+    }
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) => {
+            if theirs.is_object() || theirs.is_array() {
+                assert_eq!(ours, theirs, "{}", shown());
+                let kind = if theirs.is_object() { RawKind::Object } else { RawKind::Array };
+                let twins = has_duplicate_keys_deep(block, from, to, &mut pass.scratch);
+                assert_eq!(twins, holds_twins(block, kind, (from, to)), "{}", shown());
+            }
+            true
+        }
+        (Err(_), Err(_)) => false,
+        (ours, theirs) => panic!("{ours:?}, but serde_json: {theirs:?}: {}", shown()),
+    }
+}
+
+/// Compares `count` mutants; how many of them were valid.
+fn run(seed: u64, count: usize) -> usize {
+    let corpus = corpus();
+    let mut random = Random::new(seed);
+    let mut pass = Pass::default();
+    let mut block = Vec::new();
+    let mut records = Vec::new();
+    let mut document = Vec::new();
+    let (mut valid, mut left) = (0, count);
+    while left > 0 {
+        block.clear();
+        records.clear();
+        for _ in 0..RECORDS.min(left) {
+            document.clone_from(&corpus[random.below(corpus.len())]);
+            for _ in 0..1 + random.below(3) {
+                mutate(&mut random, &corpus, &mut document);
+            }
+            let start = block.len();
+            block.extend_from_slice(&document);
+            records.push((start, block.len()));
+            // What stands between records must not matter either.
+            block.push(*random.pick(&[b"\n", b"\n", b"\n", b"\"", b"\\", b"1", b"\xFF"]).first().unwrap_or(&b'\n'));
+        }
+        left -= records.len();
+        valid += records.iter().filter(|(start, end)| compare(&mut pass, &block, *start, *end)).count();
+    }
+    valid
+}
+
+fn from_env(name: &str, default: u64) -> u64 {
+    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn mutants_are_read_as_serde_json_reads_them() {
+    let count = usize::try_from(from_env("LOGMILL_MUTANTS", 1_000_000)).expect("a count of mutants");
+    let seed = from_env("LOGMILL_SEED", 1);
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+    let valid: usize = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let share = count / threads + usize::from(worker < count % threads);
+                scope.spawn(move || run(seed * 1_000 + worker as u64, share))
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker found a difference")).sum()
+    });
+    println!("{valid} of {count} mutants are valid");
+    assert!(count < 1_000 || valid * 20 > count, "too few valid mutants to prove anything: {valid} of {count}");
+}
+
+#[test]
+fn the_corpus_itself_is_valid() {
+    let mut pass = Pass::default();
+    for document in corpus() {
+        assert!(compare(&mut pass, &document, 0, document.len()), "{}", String::from_utf8_lossy(&document));
+    }
+}
+
+#[test]
+fn escaped_text_is_written_as_serde_json_reads_it() {
+    let mut random = Random::new(7);
+    for _ in 0..20_000 {
+        let mut text = String::new();
+        for _ in 0..random.below(40) {
+            let code = match random.below(4) {
+                0 => random.below(0x30),
+                1 => random.below(0x3000),
+                2 => random.below(0x11_0000),
+                _ => 0x20 + random.below(0x5F),
+            };
+            text.extend(char::from_u32(code as u32));
+        }
+        let mut written = b"\"".to_vec();
+        escape_into(text.as_bytes(), &mut written);
+        written.push(b'"');
+        assert_eq!(serde_json::from_slice::<String>(&written).expect("JSON"), text);
+        let mut back = Vec::new();
+        unescape(&written[1..written.len() - 1], &mut back);
+        assert_eq!(back, text.as_bytes());
+    }
+}
