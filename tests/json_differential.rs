@@ -7,18 +7,24 @@
 //! given that limit; it writes exponents as `e+5`, so number texts are compared in that form. Half surrogate pairs are
 //! refused by both, as `serde_json` reads into owned strings here.
 
+#![allow(clippy::cast_possible_truncation, reason = "test texts are short")]
+
 use std::env;
 use std::thread;
 
 use logmill::event::scan::{
-    JsonError, KeyScratch, Limits, RawField, RawKind, Scanner, Stretch, elements_of_valid, fields_of_valid,
-    has_duplicate_keys_deep, leading_kind, validate_value, walk_array, walk_object,
+    JsonError, KeyScratch, Limits, RawField, RawKind, Scanner, Stretch, elements_of_valid,
+    fields_of_valid, has_duplicate_keys_deep, leading_kind, validate_value, walk_array,
+    walk_object,
 };
 use logmill::event::text::{as_str, escape_into, needs_escape, unescape};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 /// Depth at which `serde_json` gives up, less one.
-const LIMITS: Limits = Limits { max_depth: 127, max_number_len: 10_000 };
+const LIMITS: Limits = Limits {
+    max_depth: 127,
+    max_number_len: 10_000,
+};
 
 /// Records that share one block.
 const RECORDS: usize = 50;
@@ -39,7 +45,11 @@ impl Random {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 { 0 } else { (self.next() % bound as u64) as usize }
+        if bound == 0 {
+            0
+        } else {
+            (self.next() % bound as u64) as usize
+        }
     }
 
     fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
@@ -58,19 +68,82 @@ fn corpus() -> Vec<Vec<u8>> {
     documents.push(b"[\n\n{\"x\":\n\"y\"}\n,\nnull\n]\n".to_vec());
     documents.push([&b"["[..], &b"[".repeat(125), b"7", &b"]".repeat(125), b"]"].concat());
     documents.push([b"{\"a\":".repeat(126), b"{}".to_vec(), b"}".repeat(126)].concat());
-    let many: Vec<String> = (0..40).map(|key| format!("\"k{}\":{key}", key * key % 41)).collect();
+    let many: Vec<String> = (0..40)
+        .map(|key| format!("\"k{}\":{key}", key * key % 41))
+        .collect();
     documents.push(format!("{{\"deep\":{{{}}}}}", many.join(",")).into_bytes());
     documents
 }
 
 /// Pieces that tend to hurt where they are put.
 const PIECES: &[&[u8]] = &[
-    b"{", b"}", b"[", b"]", b":", b",", b"\"", b"\\", b" ", b"\t", b"\n", b"\r", b"-", b"+", b".", b"e", b"E", b"0", b"9",
-    b"u", b"/", b"n", b"t", b"f", b"\x00", b"\x1F", b"\x7F", b"\x80", b"\xC2", b"\xC3\xA9", b"\xE2\x80\xA8", b"\xED\xA0\x80",
-    b"\xF0\x9F\x98\x80", b"\xF4\x90\x80\x80", b"\xFF", b"\xC0\x80", b"\xEF\xBB\xBF", b"\\u0000", b"\\u00e9", b"\\uD83D",
-    b"\\uDE00", b"\\ud83d\\ude00", b"\\uD83D\\u0041", b"\\x", b"\\\"", b"\\\\", b"\\n", b"null", b"true", b"false", b"NaN",
-    b"-Infinity", b"1e5", b"-0", b"0.0", b"01", b"1.", b"1E+", b"12345678901234567890", b"\"a\":", b"\"a\":1,", b"[]", b"{}",
-    b",,", b"\"\"", b"//", b"'",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"\"",
+    b"\\",
+    b" ",
+    b"\t",
+    b"\n",
+    b"\r",
+    b"-",
+    b"+",
+    b".",
+    b"e",
+    b"E",
+    b"0",
+    b"9",
+    b"u",
+    b"/",
+    b"n",
+    b"t",
+    b"f",
+    b"\x00",
+    b"\x1F",
+    b"\x7F",
+    b"\x80",
+    b"\xC2",
+    b"\xC3\xA9",
+    b"\xE2\x80\xA8",
+    b"\xED\xA0\x80",
+    b"\xF0\x9F\x98\x80",
+    b"\xF4\x90\x80\x80",
+    b"\xFF",
+    b"\xC0\x80",
+    b"\xEF\xBB\xBF",
+    b"\\u0000",
+    b"\\u00e9",
+    b"\\uD83D",
+    b"\\uDE00",
+    b"\\ud83d\\ude00",
+    b"\\uD83D\\u0041",
+    b"\\x",
+    b"\\\"",
+    b"\\\\",
+    b"\\n",
+    b"null",
+    b"true",
+    b"false",
+    b"NaN",
+    b"-Infinity",
+    b"1e5",
+    b"-0",
+    b"0.0",
+    b"01",
+    b"1.",
+    b"1E+",
+    b"12345678901234567890",
+    b"\"a\":",
+    b"\"a\":1,",
+    b"[]",
+    b"{}",
+    b",,",
+    b"\"\"",
+    b"//",
+    b"'",
 ];
 
 fn mutate(random: &mut Random, corpus: &[Vec<u8>], document: &mut Vec<u8>) {
@@ -119,8 +192,22 @@ impl Pass {
         let kind = validate_value(&mut self.scanner, block, start, end, &LIMITS)?;
         self.fields.clear();
         self.elements.clear();
-        let as_object = walk_object(&mut self.scanner, block, start, end, &LIMITS, &mut self.fields);
-        let as_array = walk_array(&mut self.scanner, block, start, end, &LIMITS, &mut self.elements);
+        let as_object = walk_object(
+            &mut self.scanner,
+            block,
+            start,
+            end,
+            &LIMITS,
+            &mut self.fields,
+        );
+        let as_array = walk_array(
+            &mut self.scanner,
+            block,
+            start,
+            end,
+            &LIMITS,
+            &mut self.elements,
+        );
         assert_eq!(as_object.is_ok(), kind == RawKind::Object);
         assert_eq!(as_array.is_ok(), kind == RawKind::Array);
         let leading = leading_kind(block, start, end).expect("a valid text begins a value");
@@ -145,7 +232,10 @@ fn value(block: &[u8], kind: RawKind, (start, end): Stretch) -> Value {
         RawKind::False => same_word(raw, b"false", Value::Bool(false)),
         RawKind::True => same_word(raw, b"true", Value::Bool(true)),
         RawKind::Int | RawKind::Float => {
-            assert_eq!(kind == RawKind::Float, raw.iter().any(|byte| b".eE".contains(byte)));
+            assert_eq!(
+                kind == RawKind::Float,
+                raw.iter().any(|byte| b".eE".contains(byte))
+            );
             number(as_str(raw))
         }
         RawKind::Str => {
@@ -177,7 +267,7 @@ fn number(text: &str) -> Value {
         Some((digits, power)) if !power.starts_with(['+', '-']) => format!("{digits}e+{power}"),
         _ => text,
     };
-    Value::Number(Number::from_string_unchecked(text))
+    Value::Number(text.parse().expect("a number"))
 }
 
 fn decoded(raw: &[u8]) -> String {
@@ -192,7 +282,11 @@ fn object(block: &[u8], fields: &[RawField]) -> Value {
         .iter()
         .map(|field| {
             let raw = &block[field.key.0 as usize..field.key.1 as usize];
-            let key = if field.key_escaped { decoded(raw) } else { as_str(raw).to_owned() };
+            let key = if field.key_escaped {
+                decoded(raw)
+            } else {
+                as_str(raw).to_owned()
+            };
             (key, value(block, field.kind, field.value))
         })
         .collect();
@@ -200,7 +294,12 @@ fn object(block: &[u8], fields: &[RawField]) -> Value {
 }
 
 fn array(block: &[u8], elements: &[(RawKind, Stretch)]) -> Value {
-    Value::Array(elements.iter().map(|&(kind, at)| value(block, kind, at)).collect())
+    Value::Array(
+        elements
+            .iter()
+            .map(|&(kind, at)| value(block, kind, at))
+            .collect(),
+    )
 }
 
 /// The slow way to see doubled keys: how many there are, with and without folding.
@@ -209,13 +308,20 @@ fn holds_twins(block: &[u8], kind: RawKind, (start, end): Stretch) -> bool {
         RawKind::Object => {
             let mut fields = Vec::new();
             fields_of_valid(block, start, end, &mut fields);
-            let Value::Object(map) = object(block, &fields) else { unreachable!() };
-            map.len() < fields.len() || fields.iter().any(|field| holds_twins(block, field.kind, field.value))
+            let Value::Object(map) = object(block, &fields) else {
+                unreachable!()
+            };
+            map.len() < fields.len()
+                || fields
+                    .iter()
+                    .any(|field| holds_twins(block, field.kind, field.value))
         }
         RawKind::Array => {
             let mut elements = Vec::new();
             elements_of_valid(block, start, end, &mut elements);
-            elements.iter().any(|&(kind, at)| holds_twins(block, kind, at))
+            elements
+                .iter()
+                .any(|&(kind, at)| holds_twins(block, kind, at))
         }
         _ => false,
     }
@@ -233,14 +339,23 @@ fn compare(pass: &mut Pass, block: &[u8], start: usize, end: usize) -> bool {
     let alone = pass.read(text, 0, to - from);
     match (&ours, &alone) {
         (Ok(ours), Ok(alone)) => assert_eq!(ours, alone, "{}", shown()),
-        (Err(ours), Err(alone)) => assert_eq!((ours.at - from, ours.what), (alone.at, alone.what), "{}", shown()),
+        (Err(ours), Err(alone)) => assert_eq!(
+            (ours.at - from, ours.what),
+            (alone.at, alone.what),
+            "{}",
+            shown()
+        ),
         _ => panic!("{ours:?} in a block, {alone:?} alone: {}", shown()),
     }
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => {
             if theirs.is_object() || theirs.is_array() {
                 assert_eq!(ours, theirs, "{}", shown());
-                let kind = if theirs.is_object() { RawKind::Object } else { RawKind::Array };
+                let kind = if theirs.is_object() {
+                    RawKind::Object
+                } else {
+                    RawKind::Array
+                };
                 let twins = has_duplicate_keys_deep(block, from, to, &mut pass.scratch);
                 assert_eq!(twins, holds_twins(block, kind, (from, to)), "{}", shown());
             }
@@ -265,30 +380,44 @@ fn run(seed: u64, count: usize) -> usize {
         records.clear();
         for _ in 0..RECORDS.min(left) {
             document.clone_from(&corpus[random.below(corpus.len())]);
-            for _ in 0..1 + random.below(3) {
+            for _ in 0..=random.below(3) {
                 mutate(&mut random, &corpus, &mut document);
             }
             let start = block.len();
             block.extend_from_slice(&document);
             records.push((start, block.len()));
             // What stands between records must not matter either.
-            block.push(*random.pick(&[b"\n", b"\n", b"\n", b"\"", b"\\", b"1", b"\xFF"]).first().unwrap_or(&b'\n'));
+            block.push(
+                *random
+                    .pick(&[b"\n", b"\n", b"\n", b"\"", b"\\", b"1", b"\xFF"])
+                    .first()
+                    .unwrap_or(&b'\n'),
+            );
         }
         left -= records.len();
-        valid += records.iter().filter(|(start, end)| compare(&mut pass, &block, *start, *end)).count();
+        valid += records
+            .iter()
+            .filter(|(start, end)| compare(&mut pass, &block, *start, *end))
+            .count();
     }
     valid
 }
 
 fn from_env(name: &str, default: u64) -> u64 {
-    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 #[test]
 fn mutants_are_read_as_serde_json_reads_them() {
-    let count = usize::try_from(from_env("LOGMILL_MUTANTS", 1_000_000)).expect("a count of mutants");
+    let count =
+        usize::try_from(from_env("LOGMILL_MUTANTS", 1_000_000)).expect("a count of mutants");
     let seed = from_env("LOGMILL_SEED", 1);
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(8);
     let valid: usize = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|worker| {
@@ -296,17 +425,27 @@ fn mutants_are_read_as_serde_json_reads_them() {
                 scope.spawn(move || run(seed * 1_000 + worker as u64, share))
             })
             .collect();
-        workers.into_iter().map(|worker| worker.join().expect("a worker found a difference")).sum()
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("a worker found a difference"))
+            .sum()
     });
     println!("{valid} of {count} mutants are valid");
-    assert!(count < 1_000 || valid * 20 > count, "too few valid mutants to prove anything: {valid} of {count}");
+    assert!(
+        count < 1_000 || valid * 20 > count,
+        "too few valid mutants to prove anything: {valid} of {count}"
+    );
 }
 
 #[test]
 fn the_corpus_itself_is_valid() {
     let mut pass = Pass::default();
     for document in corpus() {
-        assert!(compare(&mut pass, &document, 0, document.len()), "{}", String::from_utf8_lossy(&document));
+        assert!(
+            compare(&mut pass, &document, 0, document.len()),
+            "{}",
+            String::from_utf8_lossy(&document)
+        );
     }
 }
 
@@ -327,7 +466,10 @@ fn escaped_text_is_written_as_serde_json_reads_it() {
         let mut written = b"\"".to_vec();
         escape_into(text.as_bytes(), &mut written);
         written.push(b'"');
-        assert_eq!(serde_json::from_slice::<String>(&written).expect("JSON"), text);
+        assert_eq!(
+            serde_json::from_slice::<String>(&written).expect("JSON"),
+            text
+        );
         let mut back = Vec::new();
         unescape(&written[1..written.len() - 1], &mut back);
         assert_eq!(back, text.as_bytes());

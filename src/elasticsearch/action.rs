@@ -88,7 +88,10 @@ fn write_rest(out: &mut Vec<u8>, meta: &ActionMeta<'_>) {
         write_text_member(out, b",\"pipeline\":", pipeline);
     }
     if let Some(version) = meta.version {
-        let whole = !version.is_empty() && version.len() <= 19 && version.iter().all(u8::is_ascii_digit) && (version.len() == 1 || version[0] != b'0');
+        let whole = !version.is_empty()
+            && version.len() <= 19
+            && version.iter().all(u8::is_ascii_digit)
+            && (version.len() == 1 || version[0] != b'0');
         if whole {
             out.extend_from_slice(b",\"version\":");
             out.extend_from_slice(version);
@@ -159,7 +162,10 @@ impl ActionPrefix {
 /// Appends `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD, as JSON can carry no others.
 pub fn write_json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    if text.iter().all(|&b| b >= 0x20 && b < 0x80 && b != b'"' && b != b'\\') {
+    if text
+        .iter()
+        .all(|&b| b >= 0x20 && b < 0x80 && b != b'"' && b != b'\\')
+    {
         out.extend_from_slice(text);
     } else {
         for chunk in text.utf8_chunks() {
@@ -181,7 +187,14 @@ fn write_escaped(out: &mut Vec<u8>, text: &str) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            0x00..=0x1f => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+            0x00..=0x1f => out.extend_from_slice(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]),
             _ => out.push(byte),
         }
     }
@@ -200,8 +213,14 @@ mod tests {
 
     #[test]
     fn lines_say_what_is_set_and_nothing_else() {
-        let meta = ActionMeta { index: b"logs", ..ActionMeta::default() };
-        assert_eq!(line(Action::Index, &meta), "{\"index\":{\"_index\":\"logs\"}}\n");
+        let meta = ActionMeta {
+            index: b"logs",
+            ..ActionMeta::default()
+        };
+        assert_eq!(
+            line(Action::Index, &meta),
+            "{\"index\":{\"_index\":\"logs\"}}\n"
+        );
         let full = ActionMeta {
             id: Some(b"a\"b"),
             routing: Some(b"r"),
@@ -215,13 +234,26 @@ mod tests {
             line(Action::Update, &full),
             "{\"update\":{\"_index\":\"logs\",\"_id\":\"a\\\"b\",\"routing\":\"r\",\"pipeline\":\"p\",\"version\":120,\"version_type\":\"external\",\"retry_on_conflict\":3}}\n"
         );
-        let odd = ActionMeta { pipeline: Some(b""), version: Some(b"007"), ..meta };
-        assert_eq!(line(Action::Create, &odd), "{\"create\":{\"_index\":\"logs\",\"version\":\"007\"}}\n");
+        let odd = ActionMeta {
+            pipeline: Some(b""),
+            version: Some(b"007"),
+            ..meta
+        };
+        assert_eq!(
+            line(Action::Create, &odd),
+            "{\"create\":{\"_index\":\"logs\",\"version\":\"007\"}}\n"
+        );
     }
 
     #[test]
     fn a_prefix_writes_the_same_line() {
-        let meta = ActionMeta { index: "übung".as_bytes(), id: Some(b"42-7"), routing: Some(b"x"), retry_on_conflict: Some(u32::MAX), ..ActionMeta::default() };
+        let meta = ActionMeta {
+            index: "übung".as_bytes(),
+            id: Some(b"42-7"),
+            routing: Some(b"x"),
+            retry_on_conflict: Some(u32::MAX),
+            ..ActionMeta::default()
+        };
         let mut out = Vec::new();
         ActionPrefix::new(Action::Delete, &meta).write(&mut out, meta.id);
         assert_eq!(String::from_utf8(out).unwrap(), line(Action::Delete, &meta));
@@ -229,7 +261,12 @@ mod tests {
 
     #[test]
     fn names_of_actions_round_trip() {
-        for action in [Action::Index, Action::Create, Action::Update, Action::Delete] {
+        for action in [
+            Action::Index,
+            Action::Create,
+            Action::Update,
+            Action::Delete,
+        ] {
             assert_eq!(Action::from_name(action.name().as_bytes()), Some(action));
         }
         assert_eq!(Action::from_name(b"upsert"), None);

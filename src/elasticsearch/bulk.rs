@@ -36,7 +36,12 @@ impl BulkBody {
     /// A body of plain lines.
     #[must_use]
     pub fn plain(bytes: Bytes, items: u32) -> Self {
-        Self { uncompressed_len: bytes.len() as u64, bytes, items, gzipped: false }
+        Self {
+            uncompressed_len: bytes.len() as u64,
+            bytes,
+            items,
+            gzipped: false,
+        }
     }
 
     /// A body that is compressed at once, by the calling thread; level 0 leaves it plain.
@@ -47,7 +52,12 @@ impl BulkBody {
         if level == 0 {
             return Ok(Self::plain(bytes, items));
         }
-        Ok(Self { uncompressed_len: bytes.len() as u64, bytes: gzip(&bytes, level)?.into(), items, gzipped: true })
+        Ok(Self {
+            uncompressed_len: bytes.len() as u64,
+            bytes: gzip(&bytes, level)?.into(),
+            items,
+            gzipped: true,
+        })
     }
 }
 
@@ -112,7 +122,10 @@ impl Policy {
     /// Whether errors of this type are logged.
     #[must_use]
     pub fn logs(&self, error_type: &str) -> bool {
-        !self.silence_errors_in_log.iter().any(|silenced| silenced == error_type)
+        !self
+            .silence_errors_in_log
+            .iter()
+            .any(|silenced| silenced == error_type)
     }
 }
 
@@ -122,8 +135,16 @@ pub fn classify(item: &ItemResult, policy: &Policy) -> Outcome {
     match item.status {
         200..=299 => Outcome::Done,
         409 => Outcome::Conflict,
-        _ if policy.drop_error_types.iter().any(|dropped| **dropped == *item.error_type) => Outcome::DroppedByRule,
-        status if status == 400 || status == 404 || policy.dlq_custom_codes.contains(&status) => Outcome::Refused(item.to_string()),
+        _ if policy
+            .drop_error_types
+            .iter()
+            .any(|dropped| **dropped == *item.error_type) =>
+        {
+            Outcome::DroppedByRule
+        }
+        status if status == 400 || status == 404 || policy.dlq_custom_codes.contains(&status) => {
+            Outcome::Refused(item.to_string())
+        }
         _ => Outcome::Retry,
     }
 }
@@ -154,7 +175,9 @@ pub fn dead_letter_reason(item: &ItemResult, action: &str) -> String {
 /// The reason of an item that is too large even alone.
 #[must_use]
 pub fn too_large_reason(len: usize) -> String {
-    format!("the document has {len} bytes, more than Elasticsearch takes in one request (413): raise `http.max_content_length` there or cut the event")
+    format!(
+        "the document has {len} bytes, more than Elasticsearch takes in one request (413): raise `http.max_content_length` there or cut the event"
+    )
 }
 
 impl Client {
@@ -162,8 +185,14 @@ impl Client {
     pub async fn send_bulk(&self, body: &BulkBody) -> BulkResult {
         let path = bulk_target(self.bulk_path());
         let headers = [
-            (HeaderName::from_static("x-elastic-event-count"), HeaderValue::from(body.items)),
-            (HeaderName::from_static("x-elastic-uncompressed-request-length"), HeaderValue::from(body.uncompressed_len)),
+            (
+                HeaderName::from_static("x-elastic-event-count"),
+                HeaderValue::from(body.items),
+            ),
+            (
+                HeaderName::from_static("x-elastic-uncompressed-request-length"),
+                HeaderValue::from(body.uncompressed_len),
+            ),
         ];
         let call = Call {
             method: Method::POST,
@@ -177,24 +206,42 @@ impl Client {
             Ok(reply) => self.read_bulk(reply, body.items).await,
             Err(error) => Err(error),
         };
-        answer.unwrap_or_else(|error| BulkResult::Retry { why: error.to_string(), status: None, after: None })
+        answer.unwrap_or_else(|error| BulkResult::Retry {
+            why: error.to_string(),
+            status: None,
+            after: None,
+        })
     }
 
-    async fn read_bulk(&self, mut reply: Reply<'_>, sent: u32) -> Result<BulkResult, TransportError> {
+    async fn read_bulk(
+        &self,
+        mut reply: Reply<'_>,
+        sent: u32,
+    ) -> Result<BulkResult, TransportError> {
         let status = reply.status();
         if status == 413 {
             // The server may not have read the request: the connection is not used again.
             return Ok(BulkResult::TooLarge);
         }
         if !(200..300).contains(&status) {
-            let after = reply.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+            let after = reply
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse().ok())
+                .map(Duration::from_secs);
             let host = reply.host().to_owned();
             let body = reply.read_rest(BytesMut::new()).await?;
-            return Ok(BulkResult::Retry { why: self.explain(&host, status, &body), status: Some(status), after });
+            return Ok(BulkResult::Retry {
+                why: self.explain(&host, status, &body),
+                status: Some(status),
+                after,
+            });
         }
         let mut start = BytesMut::new();
         while start.len() < LOOK_AHEAD {
-            let Some(chunk) = reply.chunk().await? else { break };
+            let Some(chunk) = reply.chunk().await? else {
+                break;
+            };
             start.extend_from_slice(&chunk);
             if let Some(errors) = find_errors(&start) {
                 if errors {
@@ -207,11 +254,15 @@ impl Client {
         }
         let host = reply.host().to_owned();
         let answer = reply.read_rest(start).await?;
-        Ok(read_items(&answer, sent).unwrap_or_else(|what| BulkResult::Retry {
-            why: format!("the answer of {host} to a bulk of {sent} items {what}: is that Elasticsearch?"),
-            status: Some(status),
-            after: None,
-        }))
+        Ok(
+            read_items(&answer, sent).unwrap_or_else(|what| BulkResult::Retry {
+                why: format!(
+                    "the answer of {host} to a bulk of {sent} items {what}: is that Elasticsearch?"
+                ),
+                status: Some(status),
+                after: None,
+            }),
+        )
     }
 }
 
@@ -228,7 +279,10 @@ fn find_errors(start: &[u8]) -> Option<bool> {
     let end = memchr::memmem::find(start, b"\"items\"").unwrap_or(start.len());
     let head = &start[..end];
     let key = memchr::memmem::find(head, b"\"errors\"")?;
-    let value = head[key + b"\"errors\"".len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let value = head[key + b"\"errors\"".len()..]
+        .trim_ascii_start()
+        .strip_prefix(b":")?
+        .trim_ascii_start();
     if value.starts_with(b"false") {
         Some(false)
     } else if value.starts_with(b"true") {
@@ -240,7 +294,8 @@ fn find_errors(start: &[u8]) -> Option<bool> {
 
 /// Reads a whole answer; the error says what is wrong with it.
 fn read_items(answer: &[u8], sent: u32) -> Result<BulkResult, String> {
-    let parsed: Answer = serde_json::from_slice(answer).map_err(|error| format!("cannot be read ({error})"))?;
+    let parsed: Answer =
+        serde_json::from_slice(answer).map_err(|error| format!("cannot be read ({error})"))?;
     match parsed.errors {
         None => return Err("does not say whether there were errors".to_owned()),
         Some(false) => return Ok(BulkResult::AllOk),
@@ -249,7 +304,11 @@ fn read_items(answer: &[u8], sent: u32) -> Result<BulkResult, String> {
     if parsed.items.len() != sent as usize {
         return Err(format!("has {} items", parsed.items.len()));
     }
-    let items = parsed.items.into_iter().map(|Item(result)| result).collect::<Vec<_>>();
+    let items = parsed
+        .items
+        .into_iter()
+        .map(|Item(result)| result)
+        .collect::<Vec<_>>();
     if items.iter().any(|item| item.status == 0) {
         return Err("has an item without a status".to_owned());
     }
@@ -315,7 +374,11 @@ impl From<ItemBody> for ItemResult {
             Some(ErrorBody::Text(text)) => (String::new(), text),
             Some(ErrorBody::Object(object)) => object.flatten(),
         };
-        Self { status: body.status, error_type: error_type.into(), reason: reason.into() }
+        Self {
+            status: body.status,
+            error_type: error_type.into(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -334,7 +397,10 @@ impl ErrorObject {
             cause = inner.caused_by;
         }
         if reason.len() > MAX_REASON {
-            let cut = (0..=MAX_REASON).rev().find(|&at| reason.is_char_boundary(at)).unwrap_or(0);
+            let cut = (0..=MAX_REASON)
+                .rev()
+                .find(|&at| reason.is_char_boundary(at))
+                .unwrap_or(0);
             reason.truncate(cut);
             reason.push('…');
         }
@@ -364,7 +430,12 @@ impl Backoff {
     #[must_use]
     pub fn new(initial: Duration, max: Duration) -> Self {
         let initial = initial.min(max);
-        Self { initial, max, next: initial, random: RandomState::new().hash_one(0_u8) | 1 }
+        Self {
+            initial,
+            max,
+            next: initial,
+            random: RandomState::new().hash_one(0_u8) | 1,
+        }
     }
 
     /// The pause to make, and the doubling for the one after.
@@ -390,7 +461,11 @@ mod tests {
     use super::*;
 
     fn item(status: u16, error_type: &str) -> ItemResult {
-        ItemResult { status, error_type: error_type.into(), reason: "why".into() }
+        ItemResult {
+            status,
+            error_type: error_type.into(),
+            reason: "why".into(),
+        }
     }
 
     #[test]
@@ -410,13 +485,32 @@ mod tests {
             (429, "es_rejected_execution_exception", Outcome::Retry),
             (503, "unavailable_shards_exception", Outcome::Retry),
             (401, "security_exception", Outcome::Retry),
-            (400, "document_parsing_exception", Outcome::Refused("status 400, document_parsing_exception: why".into())),
-            (404, "index_not_found_exception", Outcome::Refused("status 404, index_not_found_exception: why".into())),
-            (403, "cluster_block_exception", Outcome::Refused("status 403, cluster_block_exception: why".into())),
+            (
+                400,
+                "document_parsing_exception",
+                Outcome::Refused("status 400, document_parsing_exception: why".into()),
+            ),
+            (
+                404,
+                "index_not_found_exception",
+                Outcome::Refused("status 404, index_not_found_exception: why".into()),
+            ),
+            (
+                403,
+                "cluster_block_exception",
+                Outcome::Refused("status 403, cluster_block_exception: why".into()),
+            ),
         ] {
-            assert_eq!(classify(&item(status, kind), &policy), want, "{status} {kind}");
+            assert_eq!(
+                classify(&item(status, kind), &policy),
+                want,
+                "{status} {kind}"
+            );
         }
-        assert_eq!(classify(&item(403, "cluster_block_exception"), &Policy::default()), Outcome::Retry);
+        assert_eq!(
+            classify(&item(403, "cluster_block_exception"), &Policy::default()),
+            Outcome::Retry
+        );
         assert!(policy.logs("other") && !policy.logs("document_already_exists_exception"));
     }
 
@@ -425,12 +519,22 @@ mod tests {
         let answer = br#"{"took":3,"errors":true,"items":[{"create":{"_id":"1","status":201}},
             {"index":{"_id":"2","status":400,"error":{"type":"document_parsing_exception","reason":"failed to parse","caused_by":{"type":"illegal_argument_exception","reason":"bad date"}}}},
             {"delete":{"status":404}},{"index":{"status":500,"error":"old style"}}]}"#;
-        let BulkResult::Items(items) = read_items(answer, 4).unwrap() else { panic!("items expected") };
-        assert_eq!(items.iter().map(|i| i.status).collect::<Vec<_>>(), [201, 400, 404, 500]);
-        assert_eq!(items[1].to_string(), "status 400, document_parsing_exception: failed to parse: illegal_argument_exception: bad date");
+        let BulkResult::Items(items) = read_items(answer, 4).unwrap() else {
+            panic!("items expected")
+        };
+        assert_eq!(
+            items.iter().map(|i| i.status).collect::<Vec<_>>(),
+            [201, 400, 404, 500]
+        );
+        assert_eq!(
+            items[1].to_string(),
+            "status 400, document_parsing_exception: failed to parse: illegal_argument_exception: bad date"
+        );
         assert_eq!(&*items[3].reason, "old style");
         let reason = dead_letter_reason(&items[1], "index");
-        assert!(reason.starts_with("Could not index event to Elasticsearch. status: 400, action: index, response: "));
+        assert!(reason.starts_with(
+            "Could not index event to Elasticsearch. status: 400, action: index, response: "
+        ));
     }
 
     #[test]
@@ -438,10 +542,21 @@ mod tests {
         let answer = br#"{"errors":true,"items":[{"index":{"status":400}}]}"#;
         assert_eq!(read_items(answer, 2).unwrap_err(), "has 1 items");
         assert_eq!(read_items(answer, 0).unwrap_err(), "has 1 items");
-        assert!(read_items(br#"{"errors":true,"items":[{"index":{}}]}"#, 1).unwrap_err().contains("status"));
+        assert!(
+            read_items(br#"{"errors":true,"items":[{"index":{}}]}"#, 1)
+                .unwrap_err()
+                .contains("status")
+        );
         assert!(read_items(br#"{"took":1}"#, 1).is_err());
-        assert!(read_items(b"<html>", 1).unwrap_err().contains("cannot be read"));
-        assert_eq!(read_items(br#"{"items":[],"errors":false}"#, 3), Ok(BulkResult::AllOk));
+        assert!(
+            read_items(b"<html>", 1)
+                .unwrap_err()
+                .contains("cannot be read")
+        );
+        assert_eq!(
+            read_items(br#"{"items":[],"errors":false}"#, 3),
+            Ok(BulkResult::AllOk)
+        );
     }
 
     #[test]
@@ -450,7 +565,10 @@ mod tests {
         assert_eq!(find_errors(br#"{"errors" : true"#), Some(true));
         assert_eq!(find_errors(br#"{"took":1,"err"#), None);
         assert_eq!(find_errors(br#"{"errors":fal"#), None);
-        assert_eq!(find_errors(br#"{"items":[{"index":{"error":{"reason":"\"errors\":false"#), None);
+        assert_eq!(
+            find_errors(br#"{"items":[{"index":{"error":{"reason":"\"errors\":false"#),
+            None
+        );
     }
 
     #[test]
@@ -458,17 +576,29 @@ mod tests {
         let mut backoff = Backoff::default();
         for want in [2, 4, 8, 16, 32, 64, 64] {
             let pause = backoff.pause().as_secs_f64();
-            assert!(pause <= f64::from(want) && pause >= f64::from(want) * 0.75, "{pause} of {want}");
+            assert!(
+                pause <= f64::from(want) && pause >= f64::from(want) * 0.75,
+                "{pause} of {want}"
+            );
         }
         backoff.reset();
         assert!(backoff.pause() <= Duration::from_secs(2));
-        assert!(Backoff::new(Duration::from_secs(9), Duration::from_secs(3)).pause() <= Duration::from_secs(3));
+        assert!(
+            Backoff::new(Duration::from_secs(9), Duration::from_secs(3)).pause()
+                <= Duration::from_secs(3)
+        );
     }
 
     #[test]
     fn the_target_asks_for_little() {
         assert_eq!(bulk_target("/_bulk"), format!("/_bulk?{FILTER}"));
-        assert_eq!(bulk_target("/_bulk?refresh=true"), format!("/_bulk?refresh=true&{FILTER}"));
-        assert_eq!(bulk_target("/_bulk?filter_path=errors"), "/_bulk?filter_path=errors");
+        assert_eq!(
+            bulk_target("/_bulk?refresh=true"),
+            format!("/_bulk?refresh=true&{FILTER}")
+        );
+        assert_eq!(
+            bulk_target("/_bulk?filter_path=errors"),
+            "/_bulk?filter_path=errors"
+        );
     }
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+};
 use hyper::{Method, Request};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -29,13 +31,17 @@ const GZIP_ASIDE_FROM: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TransportError {
     /// Nothing listens there.
-    #[error("connection refused by {host}: is Elasticsearch running there? `hosts` of the elasticsearch output says where to look")]
+    #[error(
+        "connection refused by {host}: is Elasticsearch running there? `hosts` of the elasticsearch output says where to look"
+    )]
     Refused {
         /// Scheme, host and port.
         host: String,
     },
     /// The host's name has no address.
-    #[error("cannot find the address of `{host}` ({cause}): check the spelling in `hosts` and this machine's name service")]
+    #[error(
+        "cannot find the address of `{host}` ({cause}): check the spelling in `hosts` and this machine's name service"
+    )]
     Name {
         /// Name of the host.
         host: String,
@@ -67,7 +73,9 @@ pub enum TransportError {
         sentence: String,
     },
     /// The answer did not come in time.
-    #[error("no answer from {host} within {seconds} s: is it overloaded? `timeout` of the elasticsearch output sets the limit")]
+    #[error(
+        "no answer from {host} within {seconds} s: is it overloaded? `timeout` of the elasticsearch output sets the limit"
+    )]
     Timeout {
         /// Scheme, host and port.
         host: String,
@@ -75,7 +83,9 @@ pub enum TransportError {
         seconds: f32,
     },
     /// The connection ended before the answer was complete.
-    #[error("{host} ended the connection before its answer was complete ({cause}): was it restarted, or does it expect https:// in `hosts`?")]
+    #[error(
+        "{host} ended the connection before its answer was complete ({cause}): was it restarted, or does it expect https:// in `hosts`?"
+    )]
     Broken {
         /// Scheme, host and port.
         host: String,
@@ -162,8 +172,17 @@ impl Client {
     pub fn new(config: ClientConfig) -> Result<Self, ConfigError> {
         let mut resolved = config::resolve(&config)?;
         let with_tls = resolved.endpoints.iter().any(|endpoint| endpoint.tls);
-        let tls = if with_tls { Some(tokio_rustls::TlsConnector::from(tls::client_config(&config.tls)?)) } else { None };
-        let hosts = std::mem::take(&mut resolved.endpoints).into_iter().map(|endpoint| Host::new(endpoint, config.pool_max_per_route)).collect();
+        let tls = if with_tls {
+            Some(tokio_rustls::TlsConnector::from(tls::client_config(
+                &config.tls,
+            )?))
+        } else {
+            None
+        };
+        let hosts = std::mem::take(&mut resolved.endpoints)
+            .into_iter()
+            .map(|endpoint| Host::new(endpoint, config.pool_max_per_route))
+            .collect();
         Ok(Self {
             inner: Arc::new(Inner {
                 hosts,
@@ -183,13 +202,20 @@ impl Client {
 
     /// Scheme, host and port of every host, in the order of the configuration; no credentials.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.inner.hosts.iter().map(|host| host.endpoint.shown.as_str())
+        self.inner
+            .hosts
+            .iter()
+            .map(|host| host.endpoint.shown.as_str())
     }
 
     /// Hosts that answered last time they were asked, or were never asked.
     #[must_use]
     pub fn live_hosts(&self) -> usize {
-        self.inner.hosts.iter().filter(|host| host.dead_until_ms() == 0).count()
+        self.inner
+            .hosts
+            .iter()
+            .filter(|host| host.dead_until_ms() == 0)
+            .count()
     }
 
     /// Path of bulk requests, as configured.
@@ -202,8 +228,21 @@ impl Client {
     ///
     /// # Errors
     /// When no host could be reached, or the answer did not come whole and in time. An answer with an error status is an answer.
-    pub async fn request(&self, method: Method, path_and_query: &str, body: Option<Bytes>, content_type: &str) -> Result<Response, TransportError> {
-        let call = Call { method, path: path_and_query, body, gzipped: false, content_type, headers: &[] };
+    pub async fn request(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Option<Bytes>,
+        content_type: &str,
+    ) -> Result<Response, TransportError> {
+        let call = Call {
+            method,
+            path: path_and_query,
+            body,
+            gzipped: false,
+            content_type,
+            headers: &[],
+        };
         self.exchange(&call).await?.collect().await
     }
 
@@ -213,9 +252,15 @@ impl Client {
         let reason = error_reason(body);
         let login = &self.inner.resolved.login;
         match status {
-            401 => format!("Elasticsearch refused {login} (401) at {host}: check `user`/`password` or `api_key`"),
-            403 => format!("{login} may not do this (403) at {host}: {reason}; give its role the privilege"),
-            413 => format!("the request is larger than {host} takes (413): raise `http.max_content_length` there, or send smaller batches"),
+            401 => format!(
+                "Elasticsearch refused {login} (401) at {host}: check `user`/`password` or `api_key`"
+            ),
+            403 => format!(
+                "{login} may not do this (403) at {host}: {reason}; give its role the privilege"
+            ),
+            413 => format!(
+                "the request is larger than {host} takes (413): raise `http.max_content_length` there, or send smaller batches"
+            ),
             429 => format!("{host} is overloaded (429): {reason}"),
             502..=504 => format!("{host} is not available ({status}): {reason}"),
             _ => format!("{host} answered {status}: {reason}"),
@@ -230,7 +275,9 @@ impl Client {
         let mut tried = Vec::new();
         let mut last = None;
         while let Some(index) = self.pick(&tried) {
-            let Some(host) = inner.hosts.get(index) else { break };
+            let Some(host) = inner.hosts.get(index) else {
+                break;
+            };
             let mut lease = Lease::new(host);
             lease.route = host.route.acquire().await.ok();
             match inner.attempt(&mut lease, &call).await {
@@ -238,7 +285,13 @@ impl Client {
                     if host.mark_live() {
                         log::info!("{} is back", host.endpoint.shown);
                     }
-                    return Ok(Reply { response, lease, deadline, limit: inner.timeout, _permit: permit });
+                    return Ok(Reply {
+                        response,
+                        lease,
+                        deadline,
+                        limit: inner.timeout,
+                        _permit: permit,
+                    });
                 }
                 Err(Failure { error, sent }) => {
                     host.mark_dead(inner.now_ms() + inner.resurrect_ms());
@@ -250,7 +303,10 @@ impl Client {
                 }
             }
         }
-        Err(last.unwrap_or(TransportError::Malformed { what: "`hosts`".to_owned(), cause: "it is empty".to_owned() }))
+        Err(last.unwrap_or(TransportError::Malformed {
+            what: "`hosts`".to_owned(),
+            cause: "it is empty".to_owned(),
+        }))
     }
 
     /// The least used live host that was not tried, in turn; else the dead one whose time comes first.
@@ -261,7 +317,9 @@ impl Client {
         let mut dead: Option<(u64, usize)> = None;
         for step in 0..hosts.len() {
             let index = start.wrapping_add(step) % hosts.len();
-            let Some(host) = hosts.get(index).filter(|_| !tried.contains(&index)) else { continue };
+            let Some(host) = hosts.get(index).filter(|_| !tried.contains(&index)) else {
+                continue;
+            };
             let until = host.dead_until_ms();
             if until == 0 {
                 let load = host.in_flight.load(Ordering::Relaxed);
@@ -275,24 +333,42 @@ impl Client {
                 }
             }
         }
-        live.map(|(_, index)| index).or(dead.map(|(_, index)| index))
+        live.map(|(_, index)| index)
+            .or(dead.map(|(_, index)| index))
     }
 
     /// Asks a dead host in the background whether it lives again, once per `resurrect_delay`; no request waits for it.
     fn probe_if_due(&self, index: usize, until_ms: u64) {
         let now = self.inner.now_ms();
-        let Some(host) = self.inner.hosts.get(index).filter(|_| self.inner.hosts.len() > 1 && until_ms <= now) else { return };
+        let Some(host) = self
+            .inner
+            .hosts
+            .get(index)
+            .filter(|_| self.inner.hosts.len() > 1 && until_ms <= now)
+        else {
+            return;
+        };
         if !host.claim_probe(until_ms, now + self.inner.resurrect_ms()) {
             return;
         }
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
-            let Some(host) = inner.hosts.get(index) else { return };
-            let call =
-                Call { method: Method::HEAD, path: &inner.resolved.healthcheck_path, body: None, gzipped: false, content_type: JSON, headers: &[] };
+            let Some(host) = inner.hosts.get(index) else {
+                return;
+            };
+            let call = Call {
+                method: Method::HEAD,
+                path: &inner.resolved.healthcheck_path,
+                body: None,
+                gzipped: false,
+                content_type: JSON,
+                headers: &[],
+            };
             let mut lease = Lease::new(host);
             let answered = inner.attempt(&mut lease, &call).await;
-            if answered.is_ok_and(|(response, _)| response.status().as_u16() < 500) && host.mark_live() {
+            if answered.is_ok_and(|(response, _)| response.status().as_u16() < 500)
+                && host.mark_live()
+            {
                 log::info!("{} is back", host.endpoint.shown);
             }
         });
@@ -311,30 +387,50 @@ impl Inner {
     }
 
     fn resurrect_ms(&self) -> u64 {
-        u64::try_from(self.resurrect_delay.as_millis()).unwrap_or(u64::MAX / 2).min(u64::MAX / 2)
+        u64::try_from(self.resurrect_delay.as_millis())
+            .unwrap_or(u64::MAX / 2)
+            .min(u64::MAX / 2)
     }
 
     /// `call` with its body compressed as the configuration says.
     async fn compressed<'a>(&self, call: &Call<'a>) -> Result<Call<'a>, TransportError> {
-        let mut call =
-            Call { method: call.method.clone(), path: call.path, body: call.body.clone(), gzipped: call.gzipped, content_type: call.content_type, headers: call.headers };
-        let Some(plain) = call.body.take_if(|body| !call.gzipped && self.compression_level > 0 && body.len() >= GZIP_FROM) else {
+        let mut call = Call {
+            method: call.method.clone(),
+            path: call.path,
+            body: call.body.clone(),
+            gzipped: call.gzipped,
+            content_type: call.content_type,
+            headers: call.headers,
+        };
+        let Some(plain) = call
+            .body
+            .take_if(|body| !call.gzipped && self.compression_level > 0 && body.len() >= GZIP_FROM)
+        else {
             return Ok(call);
         };
         let level = self.compression_level;
         let packed = if plain.len() > GZIP_ASIDE_FROM {
-            tokio::task::spawn_blocking(move || gzip(&plain, level)).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            tokio::task::spawn_blocking(move || gzip(&plain, level))
+                .await
+                .unwrap_or_else(|error| Err(std::io::Error::other(error)))
         } else {
             gzip(&plain, level)
         };
-        let packed = packed.map_err(|error| TransportError::Malformed { what: "a compressed body".to_owned(), cause: error.to_string() })?;
+        let packed = packed.map_err(|error| TransportError::Malformed {
+            what: "a compressed body".to_owned(),
+            cause: error.to_string(),
+        })?;
         call.body = Some(Bytes::from(packed));
         call.gzipped = true;
         Ok(call)
     }
 
     /// Sends on an idle connection, or on a new one; a connection that the server closed meanwhile costs one more try.
-    async fn attempt(&self, lease: &mut Lease<'_>, call: &Call<'_>) -> Result<(hyper::Response<Incoming>, tokio::time::Instant), Failure> {
+    async fn attempt(
+        &self,
+        lease: &mut Lease<'_>,
+        call: &Call<'_>,
+    ) -> Result<(hyper::Response<Incoming>, tokio::time::Instant), Failure> {
         let endpoint = &lease.host.endpoint;
         let not_sent = |error| Failure { error, sent: false };
         let mut request = self.build(lease.host, call).map_err(not_sent)?;
@@ -344,13 +440,18 @@ impl Inner {
             let reused = kept.is_some();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => pool::connect(endpoint, self.tls.as_ref(), self.connect_timeout).await.map_err(not_sent)?,
+                None => pool::connect(endpoint, self.tls.as_ref(), self.connect_timeout)
+                    .await
+                    .map_err(not_sent)?,
             };
             if sender.ready().await.is_err() {
                 if reused {
                     continue;
                 }
-                return Err(not_sent(TransportError::Broken { host: endpoint.shown.clone(), cause: "closed at once".to_owned() }));
+                return Err(not_sent(TransportError::Broken {
+                    host: endpoint.shown.clone(),
+                    cause: "closed at once".to_owned(),
+                }));
             }
             match tokio::time::timeout_at(deadline, sender.try_send_request(request)).await {
                 Ok(Ok(response)) => {
@@ -361,27 +462,45 @@ impl Inner {
                     Some(unsent) if reused => request = unsent,
                     unsent => {
                         let cause = sentence_of(error.error());
-                        return Err(Failure { error: TransportError::Broken { host: endpoint.shown.clone(), cause }, sent: unsent.is_none() });
+                        return Err(Failure {
+                            error: TransportError::Broken {
+                                host: endpoint.shown.clone(),
+                                cause,
+                            },
+                            sent: unsent.is_none(),
+                        });
                     }
                 },
-                Err(_) => return Err(Failure { error: timed_out(lease.host, self.timeout), sent: true }),
+                Err(_) => {
+                    return Err(Failure {
+                        error: timed_out(lease.host, self.timeout),
+                        sent: true,
+                    });
+                }
             }
         }
     }
 
     fn build(&self, host: &Host, call: &Call<'_>) -> Result<Request<Full<Bytes>>, TransportError> {
         let endpoint = &host.endpoint;
-        let mut target = String::with_capacity(endpoint.prefix.len() + call.path.len() + self.resolved.query.len() + 1);
+        let mut target = String::with_capacity(
+            endpoint.prefix.len() + call.path.len() + self.resolved.query.len() + 1,
+        );
         target.push_str(&endpoint.prefix);
         target.push_str(call.path);
         if !self.resolved.query.is_empty() {
             target.push(if call.path.contains('?') { '&' } else { '?' });
             target.push_str(&self.resolved.query);
         }
-        let malformed = |cause: String| TransportError::Malformed { what: call.path.to_owned(), cause };
+        let malformed = |cause: String| TransportError::Malformed {
+            what: call.path.to_owned(),
+            cause,
+        };
         let mut request = Request::new(Full::new(call.body.clone().unwrap_or_default()));
         *request.method_mut() = call.method.clone();
-        *request.uri_mut() = target.parse().map_err(|error: hyper::http::uri::InvalidUri| malformed(error.to_string()))?;
+        *request.uri_mut() = target
+            .parse()
+            .map_err(|error: hyper::http::uri::InvalidUri| malformed(error.to_string()))?;
         let headers = request.headers_mut();
         headers.insert(HOST, endpoint.host_header.clone());
         for (name, value) in &self.resolved.headers {
@@ -391,14 +510,18 @@ impl Inner {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         if call.body.is_some() {
-            let content_type = HeaderValue::from_str(call.content_type).map_err(|error| malformed(error.to_string()))?;
+            let content_type = HeaderValue::from_str(call.content_type)
+                .map_err(|error| malformed(error.to_string()))?;
             headers.insert(CONTENT_TYPE, content_type);
         }
         if call.gzipped {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if self.serverless.load(Ordering::Relaxed) {
-            headers.insert(HeaderName::from_static("elastic-api-version"), HeaderValue::from_static("2023-10-31"));
+            headers.insert(
+                HeaderName::from_static("elastic-api-version"),
+                HeaderValue::from_static("2023-10-31"),
+            );
         }
         for (name, value) in call.headers {
             headers.insert(name, value.clone());
@@ -408,7 +531,10 @@ impl Inner {
 }
 
 fn timed_out(host: &Host, limit: Duration) -> TransportError {
-    TransportError::Timeout { host: host.endpoint.shown.clone(), seconds: limit.as_secs_f32() }
+    TransportError::Timeout {
+        host: host.endpoint.shown.clone(),
+        seconds: limit.as_secs_f32(),
+    }
 }
 
 /// An error with its causes in one line: hyper hides what the operating system said one level down.
@@ -433,7 +559,11 @@ struct Lease<'a> {
 impl<'a> Lease<'a> {
     fn new(host: &'a Host) -> Self {
         host.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { host, sender: None, route: None }
+        Self {
+            host,
+            sender: None,
+            route: None,
+        }
     }
 }
 
@@ -468,7 +598,12 @@ impl Reply<'_> {
     /// The next piece of the body; `None` at its end, when the connection has gone back to the pool.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
         loop {
-            let frame = match tokio::time::timeout_at(self.deadline, self.response.body_mut().frame()).await {
+            let frame = match tokio::time::timeout_at(
+                self.deadline,
+                self.response.body_mut().frame(),
+            )
+            .await
+            {
                 Ok(frame) => frame,
                 Err(_) => return Err(timed_out(self.lease.host, self.limit)),
             };
@@ -484,7 +619,12 @@ impl Reply<'_> {
                         return Ok(Some(data));
                     }
                 }
-                Some(Err(error)) => return Err(TransportError::Broken { host: self.host().to_owned(), cause: sentence_of(&error) }),
+                Some(Err(error)) => {
+                    return Err(TransportError::Broken {
+                        host: self.host().to_owned(),
+                        cause: sentence_of(&error),
+                    });
+                }
             }
         }
     }
@@ -493,7 +633,10 @@ impl Reply<'_> {
     pub async fn read_rest(&mut self, mut body: BytesMut) -> Result<Bytes, TransportError> {
         while let Some(more) = self.chunk().await? {
             if body.len() + more.len() > MAX_ANSWER {
-                return Err(TransportError::AnswerTooLong { host: self.host().to_owned(), limit: MAX_ANSWER });
+                return Err(TransportError::AnswerTooLong {
+                    host: self.host().to_owned(),
+                    limit: MAX_ANSWER,
+                });
             }
             body.extend_from_slice(&more);
         }
@@ -502,7 +645,12 @@ impl Reply<'_> {
 
     async fn collect(mut self) -> Result<Response, TransportError> {
         let body = self.read_rest(BytesMut::new()).await?;
-        Ok(Response { status: self.status(), headers: self.headers().clone(), body, host: self.host().to_owned() })
+        Ok(Response {
+            status: self.status(),
+            headers: self.headers().clone(),
+            body,
+            host: self.host().to_owned(),
+        })
     }
 }
 
@@ -512,7 +660,8 @@ impl Reply<'_> {
 /// Only what the compressor itself reports.
 pub fn gzip(plain: &[u8], level: u32) -> std::io::Result<Vec<u8>> {
     let room = plain.len() / 4 + 64;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(room), flate2::Compression::new(level));
+    let mut encoder =
+        flate2::write::GzEncoder::new(Vec::with_capacity(room), flate2::Compression::new(level));
     encoder.write_all(plain)?;
     encoder.finish()
 }
@@ -522,14 +671,29 @@ pub(super) fn error_reason(body: &[u8]) -> String {
     let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let error = parsed.as_ref().and_then(|answer| answer.get("error"));
     let reason = error.and_then(|error| {
-        let text = error.get("reason").or(Some(error)).and_then(serde_json::Value::as_str)?;
-        Some(match error.get("type").and_then(serde_json::Value::as_str) {
-            Some(kind) => format!("{kind}: {text}"),
-            None => text.to_owned(),
-        })
+        let text = error
+            .get("reason")
+            .or(Some(error))
+            .and_then(serde_json::Value::as_str)?;
+        Some(
+            match error.get("type").and_then(serde_json::Value::as_str) {
+                Some(kind) => format!("{kind}: {text}"),
+                None => text.to_owned(),
+            },
+        )
     });
     reason.unwrap_or_else(|| {
-        let start: String = String::from_utf8_lossy(body).split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
-        if start.is_empty() { "no reason given".to_owned() } else { start }
+        let start: String = String::from_utf8_lossy(body)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .take(200)
+            .collect();
+        if start.is_empty() {
+            "no reason given".to_owned()
+        } else {
+            start
+        }
     })
 }

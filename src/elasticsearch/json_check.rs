@@ -1,6 +1,7 @@
 //! A strict and fast JSON validator for documents of a bulk: grammar, UTF-8, duplicate keys, names that Elasticsearch refuses.
 //!
-//! No tree is built. Strings are skipped 16 bytes at a time. Documents of a stream repeat their keys in the same order, so
+//! No tree is built. Strings are skipped 16 bytes at a time, in plain registers: that needs no
+//! `unsafe`. Documents of a stream repeat their keys in the same order, so
 //! the keys seen so far are kept as a tree of shapes ([`Checker`]): a known key at its place is one comparison, and that it
 //! doubles no other was settled when it was learned. Whatever does not fit goes through a plain recursive check.
 
@@ -138,7 +139,10 @@ impl Checker {
     /// Knows no shape yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { nodes: Vec::new(), root: NONE }
+        Self {
+            nodes: Vec::new(),
+            root: NONE,
+        }
     }
 
     /// Checks the document that begins at `at` and ends with its line. Returns the offset behind the newline.
@@ -163,12 +167,21 @@ impl Checker {
         match bytes.get(end) {
             Some(b'\n') => Ok(end + 1),
             None => Ok(end),
-            Some(_) => Err(Problem { at: end, fault: Fault::Syntax }),
+            Some(_) => Err(Problem {
+                at: end,
+                fault: Fault::Syntax,
+            }),
         }
     }
 
     /// Checks the object whose brace stands at `at`; returns the offset behind its closing brace.
-    fn object(&mut self, bytes: &[u8], at: usize, place: Place, depth: usize) -> Result<usize, Stop> {
+    fn object(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        place: Place,
+        depth: usize,
+    ) -> Result<usize, Stop> {
         let mut place = place;
         let mut pos = skip_blank(bytes, at + 1);
         if byte_at(bytes, pos) == b'}' {
@@ -241,7 +254,10 @@ impl Checker {
     fn first(&self, place: Place) -> u32 {
         match place {
             Place::Root => self.root,
-            Place::Inside(node) => self.nodes.get(node as usize).map_or(NONE, |node| node.inner),
+            Place::Inside(node) => self
+                .nodes
+                .get(node as usize)
+                .map_or(NONE, |node| node.inner),
             Place::Behind(node) => self.nodes.get(node as usize).map_or(NONE, |node| node.next),
         }
     }
@@ -258,17 +274,29 @@ impl Checker {
         }
         // Blanks behind the colon are part of the token, so that the usual `"key": ` is one comparison too.
         let behind = skip_blank(bytes, end + 1);
-        let (Some(token), Some(raw)) = (bytes.get(pos..behind), bytes.get(pos + 1..end - 1)) else { return Ok(unexpected(bytes, pos)?) };
+        let (Some(token), Some(raw)) = (bytes.get(pos..behind), bytes.get(pos + 1..end - 1)) else {
+            return Ok(unexpected(bytes, pos)?);
+        };
         let name = decode(raw);
         let top = match place {
             Place::Root => true,
             Place::Inside(_) => false,
-            Place::Behind(before) => self.nodes.get(before as usize).is_some_and(|before| before.top),
+            Place::Behind(before) => self
+                .nodes
+                .get(before as usize)
+                .is_some_and(|before| before.top),
         };
         check_name(&name, pos, top)?;
-        let parent = if let Place::Behind(before) = place { before } else { NONE };
+        let parent = if let Place::Behind(before) = place {
+            before
+        } else {
+            NONE
+        };
         self.check_doubled(&name, parent, pos)?;
-        let ordinal = self.nodes.get(parent as usize).map_or(1, |before| before.ordinal + 1);
+        let ordinal = self
+            .nodes
+            .get(parent as usize)
+            .map_or(1, |before| before.ordinal + 1);
         if self.nodes.len() >= MAX_NODES || ordinal as usize > MAX_LEARNED_KEYS {
             return Err(Stop::Unlearnable);
         }
@@ -277,9 +305,24 @@ impl Checker {
         for (slot, byte) in head.iter_mut().zip(token) {
             *slot = *byte;
         }
-        let mask = if token.len() >= 16 { u128::MAX } else { (1u128 << (8 * token.len())) - 1 };
+        let mask = if token.len() >= 16 {
+            u128::MAX
+        } else {
+            (1u128 << (8 * token.len())) - 1
+        };
         let sibling = self.first(place);
-        self.nodes.push(Node { head: u128::from_le_bytes(head), mask, token: token.into(), name, parent, next: NONE, sibling, inner: NONE, ordinal, top });
+        self.nodes.push(Node {
+            head: u128::from_le_bytes(head),
+            mask,
+            token: token.into(),
+            name,
+            parent,
+            next: NONE,
+            sibling,
+            inner: NONE,
+            ordinal,
+            top,
+        });
         match place {
             Place::Root => self.root = index,
             Place::Inside(node) => {
@@ -312,14 +355,26 @@ impl Checker {
 #[cold]
 fn not_an_object(bytes: &[u8], start: usize) -> Problem {
     match plain_value(bytes, start, 0) {
-        Ok(_) => Problem { at: start, fault: Fault::NotAnObject },
+        Ok(_) => Problem {
+            at: start,
+            fault: Fault::NotAnObject,
+        },
         Err(problem) => problem,
     }
 }
 
 /// Names that documents may not use at their top level.
 const METADATA_FIELDS: [&[u8]; 11] = [
-    b"_id", b"_index", b"_source", b"_routing", b"_seq_no", b"_version", b"_nested_path", b"_field_names", b"_ignored", b"_tier",
+    b"_id",
+    b"_index",
+    b"_source",
+    b"_routing",
+    b"_seq_no",
+    b"_version",
+    b"_nested_path",
+    b"_field_names",
+    b"_ignored",
+    b"_tier",
     b"_data_stream_timestamp",
 ];
 
@@ -329,7 +384,10 @@ fn check_name(name: &[u8], at: usize, top: bool) -> Checked<()> {
     }
     // Parts that are empty or blank have no place in the tree of fields; dots at the end are overlooked there.
     let dots = name.iter().rev().take_while(|&&b| b == b'.').count();
-    if name[..name.len() - dots].split(|&b| b == b'.').any(|part| part.iter().all(u8::is_ascii_whitespace)) {
+    if name[..name.len() - dots]
+        .split(|&b| b == b'.')
+        .any(|part| part.iter().all(u8::is_ascii_whitespace))
+    {
         return problem(at, Fault::FieldName);
     }
     Ok(())
@@ -341,27 +399,22 @@ fn byte_at(bytes: &[u8], pos: usize) -> u8 {
     bytes.get(pos).copied().unwrap_or(b'\n')
 }
 
-/// 16 bytes from `pos`, filled with newlines beyond the end.
+/// 16 bytes from `pos` as a number, little-endian, filled with newlines beyond the end.
 #[inline]
-fn chunk(bytes: &[u8], pos: usize) -> [u8; 16] {
+fn window(bytes: &[u8], pos: usize) -> u128 {
     match bytes.get(pos..).and_then(<[u8]>::first_chunk::<16>) {
-        Some(chunk) => *chunk,
-        None => short_chunk(bytes, pos),
+        Some(chunk) => u128::from_le_bytes(*chunk),
+        None => short_window(bytes, pos),
     }
 }
 
 #[cold]
-fn short_chunk(bytes: &[u8], pos: usize) -> [u8; 16] {
+fn short_window(bytes: &[u8], pos: usize) -> u128 {
     let mut chunk = [b'\n'; 16];
     for (slot, byte) in chunk.iter_mut().zip(bytes.get(pos..).unwrap_or_default()) {
         *slot = *byte;
     }
-    chunk
-}
-
-#[inline]
-fn window(bytes: &[u8], pos: usize) -> u128 {
-    u128::from_le_bytes(chunk(bytes, pos))
+    u128::from_le_bytes(chunk)
 }
 
 #[inline]
@@ -374,48 +427,54 @@ fn skip_blank(bytes: &[u8], mut pos: usize) -> usize {
 
 #[cold]
 fn unexpected<T>(bytes: &[u8], pos: usize) -> Checked<T> {
-    problem(pos, if byte_at(bytes, pos) == b'\n' { Fault::Incomplete } else { Fault::Syntax })
+    problem(
+        pos,
+        if byte_at(bytes, pos) == b'\n' {
+            Fault::Incomplete
+        } else {
+            Fault::Syntax
+        },
+    )
 }
 
-/// A bit per byte of `chunk` that ends a plain stretch of a string: quote, backslash, control character, non-ASCII.
-#[cfg(target_arch = "x86_64")]
+/// The high bits of the bytes of `word` that end a plain stretch of a string: quote, backslash, control character,
+/// non-ASCII. Only the lowest one is exact: a borrow can mark bytes above it.
 #[inline]
-fn stops(chunk: [u8; 16]) -> u32 {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
-    let bits = u128::from_le_bytes(chunk);
-    let (low, high) = ((bits as u64).cast_signed(), ((bits >> 64) as u64).cast_signed());
-    let v = _mm_set_epi64x(high, low);
-    let quote = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'"'.cast_signed()));
-    let slash = _mm_cmpeq_epi8(v, _mm_set1_epi8(b'\\'.cast_signed()));
-    // Signed, so that bytes from 0x80 on count as below the blank too.
-    let low_or_high = _mm_cmplt_epi8(v, _mm_set1_epi8(b' '.cast_signed()));
-    _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), low_or_high)).cast_unsigned()
+fn stops(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let quote = word ^ (ONES * b'"' as u64);
+    let slash = word ^ (ONES * b'\\' as u64);
+    let low = word.wrapping_sub(ONES * b' ' as u64) & !word;
+    let quote = quote.wrapping_sub(ONES) & !quote;
+    let slash = slash.wrapping_sub(ONES) & !slash;
+    (low | quote | slash | word) & (ONES * 0x80)
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+/// The offset of the first byte from `pos` on that ends a plain stretch of a string; the end of `bytes` at the latest.
 #[inline]
-fn stops(chunk: [u8; 16]) -> u32 {
-    let mut bits = 0;
-    for (index, byte) in chunk.into_iter().enumerate() {
-        bits |= u32::from(byte == b'"' || byte == b'\\' || byte < b' ' || byte >= 0x80) << index;
+fn plain_end(bytes: &[u8], mut pos: usize) -> usize {
+    loop {
+        let bits = window(bytes, pos);
+        // Truncation is the point: the two halves.
+        let (low, high) = (stops(bits as u64), stops((bits >> 64) as u64));
+        if low != 0 {
+            return pos + (low.trailing_zeros() / 8) as usize;
+        }
+        if high != 0 {
+            return pos + 8 + (high.trailing_zeros() / 8) as usize;
+        }
+        pos += 16;
     }
-    bits
 }
 
 /// Checks a string from behind its opening quote; returns the offset behind the closing one.
 #[inline]
 fn string(bytes: &[u8], start: usize) -> Checked<usize> {
-    let mut pos = start;
-    loop {
-        let found = stops(chunk(bytes, pos));
-        if found != 0 {
-            pos += found.trailing_zeros() as usize;
-            if byte_at(bytes, pos) == b'"' && pos < bytes.len() {
-                return Ok(pos + 1);
-            }
-            return odd_string(bytes, start, pos);
-        }
-        pos += 16;
+    let pos = plain_end(bytes, start);
+    if bytes.get(pos) == Some(&b'"') {
+        Ok(pos + 1)
+    } else {
+        odd_string(bytes, start, pos)
     }
 }
 
@@ -435,18 +494,15 @@ fn odd_string(bytes: &[u8], start: usize, mut pos: usize) -> Checked<usize> {
         }
         // Plain stretches in between are skipped as elsewhere; a stretch of non-ASCII goes byte by byte.
         if byte_at(bytes, pos) < 0x80 {
-            loop {
-                let found = stops(chunk(bytes, pos));
-                if found != 0 {
-                    pos += found.trailing_zeros() as usize;
-                    break;
-                }
-                pos += 16;
-            }
+            pos = plain_end(bytes, pos);
         }
     }
     let text = bytes.get(start..pos).unwrap_or_default();
-    match if ascii { Ok("") } else { std::str::from_utf8(text) } {
+    match if ascii {
+        Ok("")
+    } else {
+        std::str::from_utf8(text)
+    } {
         Ok(_) => Ok(pos + 1),
         Err(error) => problem(start + error.valid_up_to(), Fault::Utf8),
     }
@@ -479,7 +535,11 @@ fn scalar(bytes: &[u8], pos: usize) -> Checked<usize> {
 #[inline]
 fn literal(bytes: &[u8], pos: usize, word: &[u8]) -> Checked<usize> {
     let end = pos + word.len();
-    if bytes.get(pos..end) == Some(word) { Ok(end) } else { unexpected(bytes, pos) }
+    if bytes.get(pos..end) == Some(word) {
+        Ok(end)
+    } else {
+        unexpected(bytes, pos)
+    }
 }
 
 fn number(bytes: &[u8], start: usize) -> Checked<usize> {
@@ -503,7 +563,11 @@ fn number(bytes: &[u8], start: usize) -> Checked<usize> {
             return unexpected(bytes, pos);
         }
     }
-    if pos - start > MAX_NUMBER { problem(start, Fault::LongNumber) } else { Ok(pos) }
+    if pos - start > MAX_NUMBER {
+        problem(start, Fault::LongNumber)
+    } else {
+        Ok(pos)
+    }
 }
 
 /// The offset behind the digits at `pos`.
@@ -521,7 +585,8 @@ fn decode(raw: &[u8]) -> Box<[u8]> {
         return raw.into();
     }
     let quoted = [b"\"", raw, b"\""].concat();
-    serde_json::from_slice::<String>(&quoted).map_or_else(|_| raw.into(), |text| text.into_bytes().into())
+    serde_json::from_slice::<String>(&quoted)
+        .map_or_else(|_| raw.into(), |text| text.into_bytes().into())
 }
 
 /// Checks any value with blanks between its tokens and any number of keys; knows no shapes. `depth` counts what is open.
@@ -580,3 +645,7 @@ fn plain_array(bytes: &[u8], at: usize, depth: usize) -> Checked<usize> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "json_check_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ pub mod json_check;
 mod pool;
 pub mod sink;
 pub mod startup;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use action::{Action, ActionMeta, ActionPrefix, write_action, write_json_string};

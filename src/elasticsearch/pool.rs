@@ -61,7 +61,14 @@ impl Host {
 
     /// Claims the right to probe a dead host whose time came: true for one caller only.
     pub fn claim_probe(&self, seen_ms: u64, next_ms: u64) -> bool {
-        self.dead_until_ms.compare_exchange(seen_ms, next_ms.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.dead_until_ms
+            .compare_exchange(
+                seen_ms,
+                next_ms.max(1),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
+            .is_ok()
     }
 
     /// Marks the host dead until then; idle connections go, they lead to the same trouble.
@@ -91,35 +98,61 @@ impl Host {
         if !sender.is_closed() {
             let mut idle = self.idle_list();
             idle.retain(|kept| !kept.sender.is_closed() && kept.since.elapsed() < IDLE_LIMIT);
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
         }
     }
 
     fn idle_list(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.idle
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 /// Opens a connection: name look-up, TCP, TLS where the endpoint wants it, all within `limit`.
-pub(super) async fn connect(endpoint: &Endpoint, tls: Option<&tokio_rustls::TlsConnector>, limit: Duration) -> Result<Sender, TransportError> {
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    tls: Option<&tokio_rustls::TlsConnector>,
+    limit: Duration,
+) -> Result<Sender, TransportError> {
     match tokio::time::timeout(limit, open(endpoint, tls)).await {
         Ok(result) => result,
-        Err(_) => Err(TransportError::ConnectTimeout { host: endpoint.shown.clone(), seconds: limit.as_secs_f32() }),
+        Err(_) => Err(TransportError::ConnectTimeout {
+            host: endpoint.shown.clone(),
+            seconds: limit.as_secs_f32(),
+        }),
     }
 }
 
-async fn open(endpoint: &Endpoint, tls: Option<&tokio_rustls::TlsConnector>) -> Result<Sender, TransportError> {
+async fn open(
+    endpoint: &Endpoint,
+    tls: Option<&tokio_rustls::TlsConnector>,
+) -> Result<Sender, TransportError> {
     let stream = open_tcp(endpoint).await?;
-    let (Some(connector), Some(name)) = (tls.filter(|_| endpoint.tls), endpoint.server_name.clone()) else {
+    let (Some(connector), Some(name)) =
+        (tls.filter(|_| endpoint.tls), endpoint.server_name.clone())
+    else {
         return handshake(endpoint, TokioIo::new(stream)).await;
     };
-    let stream = connector.connect(name, stream).await.map_err(|error| TransportError::Tls {
-        host: endpoint.shown.clone(),
-        sentence: match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(inner) => tls::explain(inner, &endpoint.shown),
-            None => format!("{} ended the TLS handshake ({error}): does it speak TLS on this port?", endpoint.shown),
-        },
-    })?;
+    let stream = connector
+        .connect(name, stream)
+        .await
+        .map_err(|error| TransportError::Tls {
+            host: endpoint.shown.clone(),
+            sentence: match error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            {
+                Some(inner) => tls::explain(inner, &endpoint.shown),
+                None => format!(
+                    "{} ended the TLS handshake ({error}): does it speak TLS on this port?",
+                    endpoint.shown
+                ),
+            },
+        })?;
     handshake(endpoint, TokioIo::new(stream)).await
 }
 
@@ -127,14 +160,27 @@ async fn open_tcp(endpoint: &Endpoint) -> Result<TcpStream, TransportError> {
     let found: Vec<_> = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
         .await
         .map(Iterator::collect)
-        .map_err(|error| TransportError::Name { host: endpoint.host.clone(), cause: error.to_string() })?;
+        .map_err(|error| TransportError::Name {
+            host: endpoint.host.clone(),
+            cause: error.to_string(),
+        })?;
     if found.is_empty() {
-        return Err(TransportError::Name { host: endpoint.host.clone(), cause: "no address".to_owned() });
+        return Err(TransportError::Name {
+            host: endpoint.host.clone(),
+            cause: "no address".to_owned(),
+        });
     }
-    let stream = TcpStream::connect(found.as_slice()).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => TransportError::Refused { host: endpoint.shown.clone() },
-        _ => TransportError::Connect { host: endpoint.shown.clone(), cause: error.to_string() },
-    })?;
+    let stream = TcpStream::connect(found.as_slice())
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => TransportError::Refused {
+                host: endpoint.shown.clone(),
+            },
+            _ => TransportError::Connect {
+                host: endpoint.shown.clone(),
+                cause: error.to_string(),
+            },
+        })?;
     // Neither option is worth failing a connection for.
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("no TCP_NODELAY towards {}: {error}", endpoint.shown);
@@ -154,7 +200,10 @@ where
         .max_buf_size(READ_BUFFER)
         .handshake(io)
         .await
-        .map_err(|error| TransportError::Connect { host: endpoint.shown.clone(), cause: error.to_string() })?;
+        .map_err(|error| TransportError::Connect {
+            host: endpoint.shown.clone(),
+            cause: error.to_string(),
+        })?;
     let shown = endpoint.shown.clone();
     tokio::spawn(async move {
         if let Err(error) = connection.await {

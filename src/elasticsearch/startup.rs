@@ -95,7 +95,9 @@ impl TemplateOutcome {
     pub fn sentence(self, name: &str) -> String {
         match self {
             Self::Installed => format!("index template `{name}` installed"),
-            Self::AlreadyThere => format!("index template `{name}` is there already and stays (`template_overwrite => true` would replace it)"),
+            Self::AlreadyThere => format!(
+                "index template `{name}` is there already and stays (`template_overwrite => true` would replace it)"
+            ),
         }
     }
 }
@@ -121,9 +123,17 @@ impl Client {
                 )],
                 ..ServerInfo::default()
             },
-            status => return Err(StartupError::NotNow(self.explain(&response.host, status, &response.body))),
+            status => {
+                return Err(StartupError::NotNow(self.explain(
+                    &response.host,
+                    status,
+                    &response.body,
+                )));
+            }
         };
-        self.inner.serverless.store(info.serverless, Ordering::Relaxed);
+        self.inner
+            .serverless
+            .store(info.serverless, Ordering::Relaxed);
         Ok(info)
     }
 
@@ -131,14 +141,22 @@ impl Client {
     ///
     /// # Errors
     /// When nobody answers, or the template is refused (4xx other than 429: fatal).
-    pub async fn install_template(&self, template: &Template, server: &ServerInfo) -> Result<TemplateOutcome, StartupError> {
+    pub async fn install_template(
+        &self,
+        template: &Template,
+        server: &ServerInfo,
+    ) -> Result<TemplateOutcome, StartupError> {
         let composable = match template.api {
             TemplateApi::Composable => true,
             TemplateApi::Legacy => false,
             TemplateApi::Auto => server.major >= 8 || !server.genuine,
         };
         check_form(template, composable)?;
-        let mut path = String::from(if composable { "/_index_template/" } else { "/_template/" });
+        let mut path = String::from(if composable {
+            "/_index_template/"
+        } else {
+            "/_template/"
+        });
         percent_encode(&mut path, &template.name);
         if !template.overwrite {
             let there = self.request(Method::HEAD, &path, None, JSON).await?;
@@ -148,26 +166,42 @@ impl Client {
                 _ => return Err(self.refused(template, &there)),
             }
         }
-        let answer = self.request(Method::PUT, &path, Some(template.body.clone()), JSON).await?;
-        if answer.status == 200 { Ok(TemplateOutcome::Installed) } else { Err(self.refused(template, &answer)) }
+        let answer = self
+            .request(Method::PUT, &path, Some(template.body.clone()), JSON)
+            .await?;
+        if answer.status == 200 {
+            Ok(TemplateOutcome::Installed)
+        } else {
+            Err(self.refused(template, &answer))
+        }
     }
 
     fn refused(&self, template: &Template, answer: &Response) -> StartupError {
         let why = self.explain(&answer.host, answer.status, &answer.body);
         let sentence = format!("index template `{}` was not taken: {why}", template.name);
         let for_good = (400..500).contains(&answer.status) && answer.status != 429;
-        if for_good { StartupError::Fatal(sentence) } else { StartupError::NotNow(sentence) }
+        if for_good {
+            StartupError::Fatal(sentence)
+        } else {
+            StartupError::NotNow(sentence)
+        }
     }
 }
 
 /// The two interfaces take different forms; the mix-up is common and the server's own message hard to read.
 fn check_form(template: &Template, composable: bool) -> Result<(), StartupError> {
-    let fatal = |text: String| StartupError::Fatal(format!("index template `{}`: {text}", template.name));
-    let parsed: Value = serde_json::from_slice(&template.body).map_err(|error| fatal(format!("its text is no JSON ({error})")))?;
-    let Some(object) = parsed.as_object() else { return Err(fatal("its text is no JSON object".to_owned())) };
+    let fatal =
+        |text: String| StartupError::Fatal(format!("index template `{}`: {text}", template.name));
+    let parsed: Value = serde_json::from_slice(&template.body)
+        .map_err(|error| fatal(format!("its text is no JSON ({error})")))?;
+    let Some(object) = parsed.as_object() else {
+        return Err(fatal("its text is no JSON object".to_owned()));
+    };
     let has = |keys: &[&str]| keys.iter().any(|key| object.contains_key(*key));
     if !has(&["index_patterns"]) {
-        return Err(fatal("it has no `index_patterns`, so it would apply to nothing".to_owned()));
+        return Err(fatal(
+            "it has no `index_patterns`, so it would apply to nothing".to_owned(),
+        ));
     }
     if composable && has(&["mappings", "settings", "aliases", "order"]) {
         return Err(fatal("it is written in the legacy form (`mappings`, `settings`, `order` at the top): move these into `template`, or set `template_api => \"legacy\"`".to_owned()));
@@ -180,32 +214,56 @@ fn check_form(template: &Template, composable: bool) -> Result<(), StartupError>
 
 fn server_info(response: &Response) -> Result<ServerInfo, StartupError> {
     let host = &response.host;
-    let parsed: Value = serde_json::from_slice(&response.body)
-        .map_err(|_| StartupError::NotNow(format!("{host} answers, but not as Elasticsearch does: check host and port in `hosts`")))?;
-    let text = |path: &str| parsed.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let parsed: Value = serde_json::from_slice(&response.body).map_err(|_| {
+        StartupError::NotNow(format!(
+            "{host} answers, but not as Elasticsearch does: check host and port in `hosts`"
+        ))
+    })?;
+    let text = |path: &str| {
+        parsed
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let version = text("/version/number");
-    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let mut numbers = version
+        .split(['.', '-'])
+        .map_while(|part| part.parse::<u32>().ok());
     let Some(major) = numbers.next() else {
-        return Err(StartupError::NotNow(format!("{host} does not say its version: check host and port in `hosts`")));
+        return Err(StartupError::NotNow(format!(
+            "{host} does not say its version: check host and port in `hosts`"
+        )));
     };
     let minor = numbers.next().unwrap_or(0);
-    let product = response.headers.get("x-elastic-product").and_then(|value| value.to_str().ok());
+    let product = response
+        .headers
+        .get("x-elastic-product")
+        .and_then(|value| value.to_str().ok());
     let fork = text("/version/distribution");
     let genuine = product == Some("Elasticsearch") && fork.is_empty();
     // The header came with 7.14; forks count their versions anew.
     if fork.is_empty() && major < OLDEST_MAJOR {
-        return Err(StartupError::Fatal(format!("{host} is Elasticsearch {version}: version {OLDEST_MAJOR} or newer is needed")));
+        return Err(StartupError::Fatal(format!(
+            "{host} is Elasticsearch {version}: version {OLDEST_MAJOR} or newer is needed"
+        )));
     }
     let mut warnings = Vec::new();
     if !genuine && !(fork.is_empty() && major == 7 && minor < 14) {
-        let name = if fork.is_empty() { "a server without the header `X-Elastic-Product`" } else { fork.as_str() };
+        let name = if fork.is_empty() {
+            "a server without the header `X-Elastic-Product`"
+        } else {
+            fork.as_str()
+        };
         warnings.push(format!("{host} is {name}, version {version}, not Elasticsearch: bulks are sent as to Elasticsearch, nothing else is promised"));
     }
     Ok(ServerInfo {
         major,
         minor,
         cluster_name: text("/cluster_name"),
-        cluster_uuid: Some(text("/cluster_uuid")).filter(|uuid| uuid != "_na_").unwrap_or_default(),
+        cluster_uuid: Some(text("/cluster_uuid"))
+            .filter(|uuid| uuid != "_na_")
+            .unwrap_or_default(),
         serverless: text("/version/build_flavor") == "serverless",
         genuine,
         warnings,
@@ -221,39 +279,99 @@ mod tests {
     fn answer(body: &str, product: bool) -> Response {
         let mut headers = HeaderMap::new();
         if product {
-            headers.insert("x-elastic-product", HeaderValue::from_static("Elasticsearch"));
+            headers.insert(
+                "x-elastic-product",
+                HeaderValue::from_static("Elasticsearch"),
+            );
         }
-        Response { status: 200, headers, body: Bytes::copy_from_slice(body.as_bytes()), host: "http://es:9200".into() }
+        Response {
+            status: 200,
+            headers,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            host: "http://es:9200".into(),
+        }
     }
 
     #[test]
     fn versions_are_read_and_old_ones_refused() {
-        let info = server_info(&answer(r#"{"cluster_name":"c","cluster_uuid":"u","version":{"number":"8.19.2-SNAPSHOT"}}"#, true)).unwrap();
-        assert_eq!((info.major, info.minor, info.cluster_name.as_str(), info.cluster_uuid.as_str()), (8, 19, "c", "u"));
+        let info = server_info(&answer(
+            r#"{"cluster_name":"c","cluster_uuid":"u","version":{"number":"8.19.2-SNAPSHOT"}}"#,
+            true,
+        ))
+        .unwrap();
+        assert_eq!(
+            (
+                info.major,
+                info.minor,
+                info.cluster_name.as_str(),
+                info.cluster_uuid.as_str()
+            ),
+            (8, 19, "c", "u")
+        );
         assert!(info.genuine && info.warnings.is_empty() && !info.serverless);
-        assert!(server_info(&answer(r#"{"version":{"number":"7.10.2"}}"#, false)).unwrap().warnings.is_empty());
+        assert!(
+            server_info(&answer(r#"{"version":{"number":"7.10.2"}}"#, false))
+                .unwrap()
+                .warnings
+                .is_empty()
+        );
         let old = server_info(&answer(r#"{"version":{"number":"6.8.0"}}"#, false)).unwrap_err();
         assert!(old.is_fatal() && old.to_string().contains("6.8.0"));
         assert!(!server_info(&answer("<html>", true)).unwrap_err().is_fatal());
-        assert!(server_info(&answer(r#"{"version":{"number":"8.11.0","build_flavor":"serverless"}}"#, true)).unwrap().serverless);
+        assert!(
+            server_info(&answer(
+                r#"{"version":{"number":"8.11.0","build_flavor":"serverless"}}"#,
+                true
+            ))
+            .unwrap()
+            .serverless
+        );
     }
 
     #[test]
     fn forks_work_with_a_warning() {
-        let info = server_info(&answer(r#"{"version":{"distribution":"opensearch","number":"2.11.0"}}"#, false)).unwrap();
+        let info = server_info(&answer(
+            r#"{"version":{"distribution":"opensearch","number":"2.11.0"}}"#,
+            false,
+        ))
+        .unwrap();
         assert!(!info.genuine);
-        assert!(info.warnings.iter().any(|w| w.contains("opensearch")), "{:?}", info.warnings);
+        assert!(
+            info.warnings.iter().any(|w| w.contains("opensearch")),
+            "{:?}",
+            info.warnings
+        );
     }
 
     #[test]
     fn templates_in_the_wrong_form_are_explained() {
-        let template = |body: &str| Template { name: "t".into(), body: Bytes::copy_from_slice(body.as_bytes()), overwrite: false, api: TemplateApi::Auto };
+        let template = |body: &str| Template {
+            name: "t".into(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            overwrite: false,
+            api: TemplateApi::Auto,
+        };
         let composable = template(r#"{"index_patterns":["a-*"],"template":{}}"#);
         let legacy = template(r#"{"index_patterns":["a-*"],"settings":{}}"#);
         assert!(check_form(&composable, true).is_ok() && check_form(&legacy, false).is_ok());
-        assert!(check_form(&legacy, true).unwrap_err().to_string().contains("legacy form"));
-        assert!(check_form(&composable, false).unwrap_err().to_string().contains("composable form"));
-        assert!(check_form(&template("{}"), true).unwrap_err().to_string().contains("index_patterns"));
+        assert!(
+            check_form(&legacy, true)
+                .unwrap_err()
+                .to_string()
+                .contains("legacy form")
+        );
+        assert!(
+            check_form(&composable, false)
+                .unwrap_err()
+                .to_string()
+                .contains("composable form")
+        );
+        assert!(
+            check_form(&template("{}"), true)
+                .unwrap_err()
+                .to_string()
+                .contains("index_patterns")
+        );
         assert!(check_form(&template("[1"), true).unwrap_err().is_fatal());
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Head {
     /// The record as it came in, for `[event][original]`.
     pub original: Value,
     pub flags: u8,
+    /// The event that this one was cloned from.
+    pub parent: EventId,
     /// Position of the record in its source.
     pub position: u64,
 }
@@ -226,6 +228,7 @@ impl Batch {
             run,
             original: Value::ABSENT,
             flags: 0,
+            parent: NONE,
             position,
         });
         self.put_slot(id, slot::TIMESTAMP, Value::span(Kind::Time, 0, Space::Arena, 0, 0));
@@ -240,6 +243,7 @@ impl Batch {
         let from = self.head(of);
         let head = self.head_mut(id);
         (head.source, head.flags, head.original) = (from.source, from.flags, from.original);
+        head.parent = of;
         (head.fields_start, head.fields_len) = (from.fields_start, from.fields_len);
         for index in 0..self.width {
             let value = self.slots[of as usize * self.width + index];
@@ -290,6 +294,17 @@ impl Batch {
     #[must_use]
     pub fn position_of(&self, id: EventId) -> u64 {
         self.head(id).position
+    }
+
+    /// The event before number `first_new` that the event was cloned from, directly or not; itself if it is
+    /// that old.
+    #[must_use]
+    pub fn ancestor(&self, id: EventId, first_new: EventId) -> EventId {
+        let mut at = id;
+        while at >= first_new && self.head(at).parent != NONE {
+            at = self.head(at).parent;
+        }
+        at
     }
 
     #[inline]

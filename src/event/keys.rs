@@ -87,6 +87,38 @@ impl Path {
         }
     }
 
+    /// Number of steps below the top-level field.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The slot of the top-level field, when the plan knows it.
+    #[must_use]
+    pub fn top_slot(&self) -> Option<Slot> {
+        match self.root {
+            Root::Slot(slot) => Some(slot),
+            Root::Name(_) | Root::Meta(_) => None,
+        }
+    }
+
+    /// What two paths below one top-level field have in common.
+    #[must_use]
+    pub(crate) fn top(&self) -> &Root {
+        &self.root
+    }
+
+    /// The names below the top-level field, outermost first.
+    pub fn keys_below(&self) -> impl Iterator<Item = &[u8]> {
+        self.rest.iter().map(|seg| &*seg.key)
+    }
+
+    /// The innermost name below the top-level field; empty when there is none.
+    #[must_use]
+    pub fn last_key(&self) -> &[u8] {
+        self.rest.last().map_or(&[], |seg| &*seg.key)
+    }
+
     /// True when the path is `[@metadata]` or lies below it.
     #[must_use]
     pub fn is_metadata(&self, keys: &Keys) -> bool {

@@ -9,7 +9,10 @@ use crate::event::scan::{find_stop, hex_unit};
 #[must_use]
 #[inline]
 pub fn as_str(bytes: &[u8]) -> &str {
-    debug_assert!(std::str::from_utf8(bytes).is_ok(), "bytes that were taken for text are not UTF-8");
+    debug_assert!(
+        std::str::from_utf8(bytes).is_ok(),
+        "bytes that were taken for text are not UTF-8"
+    );
     // SAFETY: bytes get into a batch as text by two doors only, both of which validate: the JSON pass refuses a record
     // that is not UTF-8, and lines of other codecs pass `push_invalid_utf8_escaped`. Spans made from them are cut at
     // ASCII bytes or at character boundaries.
@@ -33,7 +36,9 @@ pub fn escape_into(text: &[u8], out: &mut Vec<u8>) {
     loop {
         let (plain, special) = rest.split_at(find_stop(rest));
         out.extend_from_slice(plain);
-        let Some((&byte, behind)) = special.split_first() else { return };
+        let Some((&byte, behind)) = special.split_first() else {
+            return;
+        };
         push_escape(byte, out);
         rest = behind;
     }
@@ -58,7 +63,13 @@ fn push_escape(byte: u8, out: &mut Vec<u8>) {
 
 /// Appends the two upper-case hexadecimal digits of `byte`.
 fn push_hex(byte: u8, out: &mut Vec<u8>) {
-    let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' + value - 10 };
+    let digit = |value: u8| {
+        if value < 10 {
+            b'0' + value
+        } else {
+            b'A' + value - 10
+        }
+    };
     out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xF)]);
 }
 
@@ -113,7 +124,7 @@ fn read_surrogates(unit: u16, behind: &[u8]) -> (Option<char>, &[u8]) {
 
 /// The UTF-16 unit of the `\uXXXX` that `text` begins with.
 fn read_unit(text: &[u8]) -> Option<u16> {
-    hex_unit(text.strip_prefix(b"\\u")?.first_chunk()?)
+    hex_unit(*text.strip_prefix(b"\\u")?.first_chunk()?)
 }
 
 /// Appends `raw` with each byte that is not part of valid UTF-8 replaced by the text `\xNN` (upper-case digits), as the
@@ -128,6 +139,86 @@ pub fn push_invalid_utf8_escaped(raw: &[u8], out: &mut Vec<u8>) {
         for &byte in chunk.invalid() {
             out.extend_from_slice(b"\\x");
             push_hex(byte, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn escaped(text: &str) -> String {
+        let mut out = b"kept ".to_vec();
+        escape_into(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap().split_off(5)
+    }
+
+    fn unescaped(raw: &str) -> String {
+        let mut out = Vec::new();
+        unescape(raw.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn shown(raw: &[u8]) -> String {
+        let mut out = Vec::new();
+        push_invalid_utf8_escaped(raw, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_what_json_demands_is_escaped() {
+        assert_eq!(escaped("a\"b\\c/d"), "a\\\"b\\\\c/d");
+        assert_eq!(escaped("\u{8}\u{C}\n\r\t"), "\\b\\f\\n\\r\\t");
+        assert_eq!(
+            escaped("\0\u{1B}\u{1F}\u{7F}"),
+            "\\u0000\\u001B\\u001F\u{7F}"
+        );
+        assert_eq!(escaped("é 😀 \u{2028} <&>"), "é 😀 \u{2028} <&>");
+        assert!(needs_escape(b"long enough for vectors \x1F"));
+        assert!(!needs_escape("long enough for vectors é".as_bytes()));
+    }
+
+    #[test]
+    fn every_escape_is_read() {
+        assert_eq!(unescaped(r#"\"\\\/\b\f\n\r\t"#), "\"\\/\u{8}\u{C}\n\r\t");
+        assert_eq!(unescaped(r"x\u0041\u00e9\u20AC\ud83d\uDE00y"), "xAé€😀y");
+        assert_eq!(unescaped("plain é"), "plain é");
+    }
+
+    #[test]
+    fn what_is_no_escape_is_kept() {
+        assert_eq!(unescaped(r"a\xb\"), r"a\xb\");
+        assert_eq!(unescaped(r"\u12"), r"\u12");
+        assert_eq!(unescaped(r"\ud83d!\ude00"), "\u{FFFD}!\u{FFFD}");
+        assert_eq!(unescaped(r"\ud83d\u0041"), "\u{FFFD}A");
+    }
+
+    #[test]
+    fn invalid_bytes_are_shown() {
+        assert_eq!(shown(b"caf\xE9!"), "caf\\xE9!");
+        assert_eq!(shown(b"\xC3\xA9\xC3"), "é\\xC3");
+        assert_eq!(
+            shown(b"\xED\xA0\x80\xF0\x9F\x98"),
+            "\\xED\\xA0\\x80\\xF0\\x9F\\x98"
+        );
+        assert_eq!(shown("nothing wrong: é".as_bytes()), "nothing wrong: é");
+        assert_eq!(as_str(b"text"), "text");
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_comes_back(text in "[\\x00-\\x30\\\\a-f\u{80}-\u{10FFFF}]{0,60}") {
+            let written = escaped(&text);
+            prop_assert_eq!(needs_escape(text.as_bytes()), written != text);
+            prop_assert!(!written.bytes().any(|byte| byte < 0x20));
+            prop_assert_eq!(unescaped(&written), text);
+        }
+
+        #[test]
+        fn any_bytes_become_text(raw in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let text = shown(&raw);
+            prop_assert_eq!(text == String::from_utf8_lossy(&raw), std::str::from_utf8(&raw).is_ok());
         }
     }
 }

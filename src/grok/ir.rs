@@ -233,17 +233,6 @@ impl Ir {
         }
     }
 
-    /// Does the node hold a capturing group?
-    pub(crate) fn captures(&self) -> bool {
-        match self {
-            Ir::Group(..) => true,
-            Ir::Empty | Ir::Char(_) | Ir::Set(_) | Ir::Assert(_) | Ir::Backref { .. } | Ir::Keep => false,
-            Ir::Repeat { body, .. } | Ir::Atomic(body) | Ir::Look { body, .. } => body.captures(),
-            Ir::Concat(items) | Ir::Alt(items) => items.iter().any(Ir::captures),
-            Ir::Cond { yes, no, .. } => yes.captures() || no.captures(),
-        }
-    }
-
     /// The length in characters of every match, if they all have the same.
     pub(crate) fn width(&self) -> Option<u32> {
         match self {

@@ -8,18 +8,17 @@
 use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
-use regex_automata::{Input, meta};
 
 use super::ir::{Assert, Ir, any_char};
-use super::linear;
+use super::linear::{Refuser, RefuserCache};
 use super::program::{Class, Op, Program, Table, TooLarge};
 
 /// Steps per byte, and in addition, before the automaton is asked.
-const EASY_STEPS: (u64, u64) = (40, 1_000);
+const EASY_STEPS: (u64, u64) = (8, 200);
 /// The same before failures are remembered.
 const HARD_STEPS: (u64, u64) = (400, 20_000);
-/// Steps after which a search is given up, whatever it does.
-const MAX_STEPS: u64 = 50_000_000;
+/// Steps after which a search is given up that does not remember its failures.
+const MAX_STEPS: u64 = 10_000_000;
 /// Memory for remembered failures, in 64-bit words (8 MiB); above it, failures are not remembered.
 const MAX_MEMO_WORDS: usize = 1 << 20;
 /// Memory for remembered failures that a cache keeps between searches, in words.
@@ -53,7 +52,7 @@ pub(crate) struct Scratch {
     stack: Vec<Frame>,
     slots: Vec<u32>,
     memo: Vec<u64>,
-    relaxed: Option<meta::Cache>,
+    relaxed: Option<RefuserCache>,
 }
 
 impl Scratch {
@@ -88,7 +87,7 @@ pub(crate) struct Backtracker {
     lead: Lead,
     required: Option<Finder<'static>>,
     ir: Ir,
-    relaxed: OnceLock<Option<meta::Regex>>,
+    relaxed: OnceLock<Option<Refuser>>,
 }
 
 impl Backtracker {
@@ -129,6 +128,29 @@ impl Backtracker {
 
     /// Finds the leftmost match that begins at or after `start`; its groups are then in `scratch`.
     pub(crate) fn search(&self, scratch: &mut Scratch, text: &[u8], start: usize) -> Result<bool, MatchError> {
+        self.search_from(scratch, text, start, Stage::Easy)
+    }
+
+    /// The same, with failures remembered from the beginning.
+    #[cfg(test)]
+    pub(crate) fn search_remembering(
+        &self,
+        scratch: &mut Scratch,
+        text: &[u8],
+        start: usize,
+    ) -> Result<bool, MatchError> {
+        scratch.memo.clear();
+        scratch.memo.resize(text.len() * self.program.choices as usize / 64 + self.program.choices as usize + 1, 0);
+        self.search_from(scratch, text, start, Stage::Remembering)
+    }
+
+    fn search_from(
+        &self,
+        scratch: &mut Scratch,
+        text: &[u8],
+        start: usize,
+        stage: Stage,
+    ) -> Result<bool, MatchError> {
         if u32::try_from(text.len()).is_err() {
             return Err(MatchError::Limit);
         }
@@ -136,13 +158,12 @@ impl Backtracker {
         if self.required.as_ref().is_some_and(|finder| finder.find(ahead).is_none()) {
             return Ok(false);
         }
-        let mut search = Search { regex: self, text, start, stage: Stage::Easy };
+        let mut search = Search { regex: self, text, start, stage };
         let mut pos = search.first_place();
+        let mut limit = steps(EASY_STEPS, text.len());
         scratch.slots.clear();
         scratch.slots.resize(self.program.slots, NONE);
-        let mut limit = steps(EASY_STEPS, text.len());
-        let mut taken = 0;
-        while let Some(place) = pos {
+        loop {
             let mut run = Run {
                 program: &self.program,
                 text,
@@ -151,30 +172,32 @@ impl Backtracker {
                 memo: &mut scratch.memo,
                 remember: matches!(search.stage, Stage::Remembering),
                 search_start: start,
-                steps: taken,
+                steps: 0,
                 limit,
-                dirty: false,
+                dirty: true,
             };
-            let outcome = run.attempt(place);
-            (taken, limit) = (run.steps, run.limit);
-            match outcome {
-                Ok(true) => return Ok(search.done(scratch, true)),
-                Ok(false) => pos = search.next_place(place),
-                Err(MatchError::Limit) => match search.escalate(scratch, place)? {
-                    Some(more) => (taken, limit) = (0, more),
-                    None => return Ok(search.done(scratch, false)),
-                },
+            let mut found = Ok(false);
+            while let Some(place) = pos {
+                found = run.attempt(place);
+                if found != Ok(false) {
+                    break;
+                }
+                pos = search.next_place(place);
+            }
+            if let Ok(found) = found {
+                return Ok(search.done(scratch, found));
+            }
+            match search.escalate(scratch, pos.unwrap_or(start))? {
+                Some(more) => limit = more,
+                None => return Ok(search.done(scratch, false)),
             }
         }
-        Ok(search.done(scratch, false))
     }
 
     /// Can the text from `place` on match at all? True where that is not known.
     fn possible(&self, scratch: &mut Scratch, text: &[u8], place: usize) -> bool {
-        let Some(relaxed) = self.relaxed.get_or_init(|| linear::relaxed(&self.ir)) else { return true };
-        let cache = scratch.relaxed.get_or_insert_with(|| relaxed.create_cache());
-        let input = Input::new(text).span(place..text.len()).earliest(true);
-        relaxed.search_half_with(cache, &input).is_some()
+        let Some(relaxed) = self.relaxed.get_or_init(|| Refuser::new(&self.ir)) else { return true };
+        relaxed.admits(&mut scratch.relaxed, text, place)
     }
 }
 
@@ -244,11 +267,14 @@ impl Search<'_> {
             self.stage = Stage::Hard;
             return Ok(Some(steps(HARD_STEPS, self.text.len())));
         }
+        let mut more = MAX_STEPS;
         let words = (self.text.len() + 1).saturating_mul(program.choices as usize) / 64 + 1;
         self.stage = match self.stage {
             Stage::Hard if program.context_free && words <= MAX_MEMO_WORDS => {
                 scratch.memo.clear();
                 scratch.memo.resize(words, 0);
+                // Each choice is made at most once at each place.
+                more = more.max(words as u64 * 64 * 4);
                 Stage::Remembering
             }
             Stage::Hard => Stage::Last,
@@ -257,7 +283,7 @@ impl Search<'_> {
                 return Err(MatchError::Limit);
             }
         };
-        Ok(Some(MAX_STEPS))
+        Ok(Some(more))
     }
 
     /// Leaves no more memory in the scratch than is worth keeping.
@@ -317,6 +343,7 @@ struct Run<'a> {
     search_start: usize,
     steps: u64,
     limit: u64,
+    /// A slot may hold a position.
     dirty: bool,
 }
 
@@ -329,8 +356,9 @@ fn short(pos: usize) -> u32 {
 impl Run<'_> {
     fn attempt(&mut self, place: usize) -> Result<bool, MatchError> {
         self.stack.clear();
-        if self.slots.iter().any(|slot| *slot != NONE) {
+        if self.dirty {
             self.slots.fill(NONE);
+            self.dirty = false;
         }
         if let Some(begin) = self.slots.first_mut() {
             *begin = short(place);
@@ -509,6 +537,7 @@ impl Run<'_> {
                 self.stack.push(Frame::Restore { slot, value: *place });
             }
             *place = short(pos);
+            self.dirty = true;
         }
     }
 
@@ -583,6 +612,8 @@ impl Run<'_> {
         let low = self.exactly(class, pos, min)?;
         let high = if max == u32::MAX && self.remembers(depth) {
             self.unseen(pc, class, low)?
+        } else if self.remembers(depth) && self.seen(pc, pos) {
+            return None;
         } else {
             self.span(class, low, if max == u32::MAX { max } else { max - min })
         };
@@ -652,6 +683,9 @@ impl Run<'_> {
         if max == u32::MAX && self.remembers(depth) {
             let high = self.unseen(pc, class, low)?;
             return self.lazy_from(pc, class, stop, low, high);
+        }
+        if self.remembers(depth) && self.seen(pc, pos) {
+            return None;
         }
         self.lazy_from(pc, class, stop, low, high)
     }

@@ -431,21 +431,21 @@ impl Writer {
 /// Which of the branches are worth trying for each next byte; `None` if there are too many combinations.
 fn table(branches: &[(u32, First)]) -> Option<Table> {
     let mut lists: Vec<Box<[u32]>> = Vec::new();
-    let mut known: FxHashMap<Box<[u32]>, u16> = FxHashMap::default();
-    let mut place = |list: Vec<u32>| -> Option<u16> {
-        let list = list.into_boxed_slice();
-        if let Some(place) = known.get(&list) {
-            return Some(*place);
-        }
-        let place = u16::try_from(lists.len()).ok()?;
-        lists.push(list.clone());
-        known.insert(list, place);
-        Some(place)
+    let mut list: Vec<u32> = Vec::new();
+    let mut place = |admits: &dyn Fn(&First) -> bool| {
+        list.clear();
+        list.extend(branches.iter().filter(|(_, first)| admits(first)).map(|(entry, _)| *entry));
+        let known = lists.iter().position(|known| **known == *list);
+        u16::try_from(known.unwrap_or_else(|| {
+            lists.push(list.clone().into_boxed_slice());
+            lists.len() - 1
+        }))
+        .ok()
     };
     let mut by_byte = [0; 256];
     for (byte, entry) in (0..=u8::MAX).zip(by_byte.iter_mut()) {
-        *entry = place(branches.iter().filter(|(_, first)| first.bytes.has(byte)).map(|(entry, _)| *entry).collect())?;
+        *entry = place(&|first| first.bytes.has(byte))?;
     }
-    let at_end = place(branches.iter().filter(|(_, first)| first.eof).map(|(entry, _)| *entry).collect())?;
+    let at_end = place(&|first| first.eof)?;
     Some(Table { by_byte, at_end, lists })
 }

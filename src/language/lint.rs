@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::language::ast::{
-    CompareOp, Cond, CondKind, Config, Item, Number, Operand, OperandKind, Plugin, SectionKind, Span, Value, ValueKind,
+    CompareOp, Cond, CondKind, Config, Item, Number, Operand, OperandKind, Plugin, SectionKind,
+    Span, Value, ValueKind,
 };
 use crate::language::diagnostic::Diagnostic;
 use crate::language::field_path::FieldPath;
@@ -11,7 +12,11 @@ use crate::language::source::SourceMap;
 
 /// Appends the warnings for a parsed configuration.
 pub(super) fn lint(config: &Config, source: &SourceMap, diagnostics: &mut Vec<Diagnostic>) {
-    let mut linter = Linter { source, diagnostics, compared: HashMap::new() };
+    let mut linter = Linter {
+        source,
+        diagnostics,
+        compared: HashMap::new(),
+    };
     for section in &config.sections {
         linter.items(&section.items, section.kind);
     }
@@ -25,8 +30,15 @@ struct Linter<'a> {
 }
 
 impl Linter<'_> {
-    fn warn(&mut self, code: &'static str, span: Span, message: impl Into<String>, hint: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::warning(code, message, span).hint(hint));
+    fn warn(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.diagnostics
+            .push(Diagnostic::warning(code, message, span).hint(hint));
     }
 
     fn items(&mut self, items: &[Item], kind: SectionKind) {
@@ -35,7 +47,8 @@ impl Linter<'_> {
                 Item::Plugin(plugin) => self.plugin(plugin),
                 Item::Branch(branch) => {
                     if kind == SectionKind::Input {
-                        let keyword = Span::new(branch.span.start, branch.span.start.saturating_add(2));
+                        let keyword =
+                            Span::new(branch.span.start, branch.span.start.saturating_add(2));
                         self.warn(
                             "conditional-in-input",
                             keyword,
@@ -73,10 +86,17 @@ impl Linter<'_> {
     }
 
     fn octal(&mut self, number: &Number, span: Span) {
-        let Number::Int { value, text } = number else { return };
+        let Number::Int { value, text } = number else {
+            return;
+        };
         if text.parse() != Ok(*value) {
             let message = format!("`{text}` is octal and means {value}");
-            self.warn("octal", span, message, "leave out the leading zero, or quote it if it is not a number");
+            self.warn(
+                "octal",
+                span,
+                message,
+                "leave out the leading zero, or quote it if it is not a number",
+            );
         }
     }
 
@@ -104,8 +124,14 @@ impl Linter<'_> {
                 }
                 self.operand(left);
             }
-            CondKind::In { needle, haystack, negated } => self.membership(condition.span, needle, haystack, *negated),
-            CondKind::Compare { left, op, right } => self.comparison(condition.span, left, *op, right),
+            CondKind::In {
+                needle,
+                haystack,
+                negated,
+            } => self.membership(condition.span, needle, haystack, *negated),
+            CondKind::Compare { left, op, right } => {
+                self.comparison(condition.span, left, *op, right);
+            }
         }
     }
 
@@ -121,7 +147,11 @@ impl Linter<'_> {
     fn operand(&mut self, operand: &Operand) {
         match &operand.kind {
             OperandKind::Number(number) => self.octal(number, operand.span),
-            OperandKind::Array(elements) => elements.iter().for_each(|element| self.operand(element)),
+            OperandKind::Array(elements) => {
+                for element in elements {
+                    self.operand(element);
+                }
+            }
             OperandKind::String(_) | OperandKind::Field(_) | OperandKind::Regex(_) => {}
         }
     }
@@ -135,13 +165,24 @@ impl Linter<'_> {
             self.field_lookalike(haystack, &literal, hint);
         } else if is_constant(needle) && is_constant(haystack) {
             let message = match haystack.kind {
-                OperandKind::Array(_) => format!("a constant is never in a literal array: this is always {result}"),
+                OperandKind::Array(_) => {
+                    format!("a constant is never in a literal array: this is always {result}")
+                }
                 _ => "between two constants `in` only tests for equality".to_owned(),
             };
-            self.warn("constant-in-constant", span, message, "name a field in brackets where one was meant");
+            self.warn(
+                "constant-in-constant",
+                span,
+                message,
+                "name a field in brackets where one was meant",
+            );
         }
         if let Some(literal) = self.one_element(needle) {
-            self.field_lookalike(needle, &literal, format!("write `{literal}` without brackets"));
+            self.field_lookalike(
+                needle,
+                &literal,
+                format!("write `{literal}` without brackets"),
+            );
         }
     }
 
@@ -150,11 +191,23 @@ impl Linter<'_> {
         self.operand(right);
         for operand in [left, right] {
             if let Some(literal) = self.one_element(operand) {
-                self.field_lookalike(operand, &literal, format!("write `{literal}` without brackets"));
+                self.field_lookalike(
+                    operand,
+                    &literal,
+                    format!("write `{literal}` without brackets"),
+                );
             }
             if matches!(&operand.kind, OperandKind::Array(elements) if elements.len() >= 2) {
-                let message = format!("`{}` with an array compares with its first string or number only", op.symbol());
-                self.warn("array-comparison", operand.span, message, "write `[field] in [ … ]`");
+                let message = format!(
+                    "`{}` with an array compares with its first string or number only",
+                    op.symbol()
+                );
+                self.warn(
+                    "array-comparison",
+                    operand.span,
+                    message,
+                    "write `[field] in [ … ]`",
+                );
             }
         }
         if is_constant(left) && is_constant(right) {
@@ -175,8 +228,12 @@ impl Linter<'_> {
             OperandKind::String(text) => {
                 let ordered = !matches!(op, CompareOp::Eq | CompareOp::Ne);
                 if ordered && text.parse::<f64>().is_ok() {
-                    let message = format!("`{}` orders text by its bytes here: \"10\" is less than \"9\"", op.symbol());
-                    let hint = format!("for numbers write `{text}` without quotes and convert the field");
+                    let message = format!(
+                        "`{}` orders text by its bytes here: \"10\" is less than \"9\"",
+                        op.symbol()
+                    );
+                    let hint =
+                        format!("for numbers write `{text}` without quotes and convert the field");
                     self.warn("text-order", constant.span, message, hint);
                 }
                 ("text", "\"5\"")
@@ -184,14 +241,19 @@ impl Linter<'_> {
             OperandKind::Number(_) => ("a number", "5"),
             _ => return,
         };
-        let &mut (first, place) = self.compared.entry(path.clone()).or_insert((kind, constant.span));
+        let &mut (first, place) = self
+            .compared
+            .entry(path.clone())
+            .or_insert((kind, constant.span));
         if first != kind {
             let place = self.source.locate(place.start);
             let message = format!(
                 "`{path}` is compared with {kind} here and with {first} in {} line {}",
                 place.file, place.line
             );
-            let hint = format!("text never equals a number: `{example}` matches only fields of its own type");
+            let hint = format!(
+                "text never equals a number: `{example}` matches only fields of its own type"
+            );
             self.warn("type-mismatch", constant.span, message, hint);
         }
     }
@@ -206,9 +268,16 @@ impl Linter<'_> {
         if !matches!(operand.kind, OperandKind::Field(_)) {
             return None;
         }
-        let inner = self.source.slice(operand.span).strip_prefix('[')?.strip_suffix(']')?.trim();
+        let inner = self
+            .source
+            .slice(operand.span)
+            .strip_prefix('[')?
+            .strip_suffix(']')?
+            .trim();
         let quoted = inner.len() >= 2
-            && ['"', '\''].iter().any(|&quote| inner.starts_with(quote) && inner.ends_with(quote))
+            && ['"', '\'']
+                .iter()
+                .any(|&quote| inner.starts_with(quote) && inner.ends_with(quote))
             && !inner.contains(['[', ']']);
         (quoted || inner.parse::<f64>().is_ok_and(f64::is_finite)).then(|| inner.to_owned())
     }
@@ -227,7 +296,11 @@ mod tests {
         let source = SourceMap::single("t", text).unwrap();
         let parsed = parse(&source, ParseOptions::default());
         assert!(!parsed.has_errors(), "{text}: {:?}", parsed.diagnostics);
-        parsed.diagnostics.iter().map(|diagnostic| diagnostic.code).collect()
+        parsed
+            .diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.code)
+            .collect()
     }
 
     fn condition(text: &str) -> Vec<&'static str> {
@@ -279,10 +352,22 @@ mod tests {
 
     #[test]
     fn outside_conditions() {
-        assert_eq!(codes("filter { mutate { x => 0640 y => [0, 010] } }"), ["octal", "octal"]);
+        assert_eq!(
+            codes("filter { mutate { x => 0640 y => [0, 010] } }"),
+            ["octal", "octal"]
+        );
         assert_eq!(codes("output { file { file_mode => 0640 } }"), [""; 0]);
-        assert_eq!(codes("filter { mutate { x => 07 y => 00 z => -0 } }"), [""; 0]);
-        assert_eq!(codes("input { if [a] { stdin { } } }"), ["conditional-in-input"]);
-        assert_eq!(codes("filter { if [a] { x { } } elseif [b] { x { } } }"), ["elseif"]);
+        assert_eq!(
+            codes("filter { mutate { x => 07 y => 00 z => -0 } }"),
+            [""; 0]
+        );
+        assert_eq!(
+            codes("input { if [a] { stdin { } } }"),
+            ["conditional-in-input"]
+        );
+        assert_eq!(
+            codes("filter { if [a] { x { } } elseif [b] { x { } } }"),
+            ["elseif"]
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! Replaces `${NAME}` and `${NAME:default}` in the values of a configuration.
 
-use crate::language::ast::{Cond, CondKind, Config, Item, Operand, OperandKind, Plugin, Span, Value, ValueKind};
+use crate::language::ast::{
+    Cond, CondKind, Config, Item, Operand, OperandKind, Plugin, Span, Value, ValueKind,
+};
 use crate::language::diagnostic::Diagnostic;
 
 /// Where a variable is asked for.
@@ -34,7 +36,11 @@ pub struct UndefinedVariable {
 
 impl std::fmt::Display for UndefinedVariable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "cannot evaluate `${{{}}}`: the variable is not set and no default is given", self.name)
+        write!(
+            f,
+            "cannot evaluate `${{{}}}`: the variable is not set and no default is given",
+            self.name
+        )
     }
 }
 
@@ -45,7 +51,10 @@ impl std::error::Error for UndefinedVariable {}
 ///
 /// # Errors
 /// When a variable is unknown to `lookup` and has no default.
-pub fn replace(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, UndefinedVariable> {
+pub fn replace(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, UndefinedVariable> {
     let mut out = String::new();
     let mut rest = text;
     let mut found = false;
@@ -64,15 +73,31 @@ pub fn replace(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Op
 ///
 /// # Errors
 /// When a variable is unknown to `lookup` and has no default.
-pub fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Expanded, UndefinedVariable> {
-    let Some(replaced) = replace(text, lookup)? else { return Ok(Expanded::Unchanged) };
+pub fn expand(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Expanded, UndefinedVariable> {
+    let Some(replaced) = replace(text, lookup)? else {
+        return Ok(Expanded::Unchanged);
+    };
     let refined = unquote(&replaced);
-    let Some(inner) = refined.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+    let Some(inner) = refined
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    else {
         return Ok(Expanded::Text(refined.to_owned()));
     };
-    let mut elements: Vec<String> = inner.split(',').map(|element| unquote(element.trim()).to_owned()).collect();
+    let mut elements: Vec<String> = inner
+        .split(',')
+        .map(|element| unquote(element.trim()).to_owned())
+        .collect();
     // As in the original empty elements count, but not at the end.
-    let kept = inner.split(',').collect::<Vec<_>>().iter().rposition(|raw| !raw.is_empty()).map_or(0, |last| last + 1);
+    let kept = inner
+        .split(',')
+        .collect::<Vec<_>>()
+        .iter()
+        .rposition(|raw| !raw.is_empty())
+        .map_or(0, |last| last + 1);
     elements.truncate(kept);
     Ok(Expanded::List(elements))
 }
@@ -81,9 +106,14 @@ pub fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Exp
 ///
 /// # Errors
 /// When the variable is unknown to `lookup` and has no default.
-pub fn expand_whole(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, UndefinedVariable> {
+pub fn expand_whole(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, UndefinedVariable> {
     match Variable::find(text) {
-        Some(variable) if variable.before.is_empty() && variable.after.is_empty() => variable.value(lookup).map(Some),
+        Some(variable) if variable.before.is_empty() && variable.after.is_empty() => {
+            variable.value(lookup).map(Some)
+        }
         _ => Ok(None),
     }
 }
@@ -91,8 +121,14 @@ pub fn expand_whole(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
 /// Replaces all variables of a configuration in place: in option values at any depth but not in hash keys, names or
 /// regular expressions, and in conditions where one is the whole of a string constant. Returns an error for each
 /// variable that has neither value nor default; its text stays.
-pub fn substitute(config: &mut Config, lookup: &dyn Fn(&str, Place) -> Option<String>) -> Vec<Diagnostic> {
-    let mut walk = Walk { lookup, diagnostics: Vec::new() };
+pub fn substitute(
+    config: &mut Config,
+    lookup: &dyn Fn(&str, Place) -> Option<String>,
+) -> Vec<Diagnostic> {
+    let mut walk = Walk {
+        lookup,
+        diagnostics: Vec::new(),
+    };
     for section in &mut config.sections {
         walk.items(&mut section.items);
     }
@@ -114,17 +150,32 @@ impl<'a> Variable<'a> {
             let start = from + text.get(from..)?.find("${")?;
             from = start + 2;
             let rest = text.get(from..)?;
-            let len = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
+            let len = rest
+                .bytes()
+                .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
+                .count();
             let (name, tail) = rest.split_at(len);
             if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
                 continue;
             }
             let before = text.get(..start)?;
             if let Some(after) = tail.strip_prefix('}') {
-                return Some(Variable { before, name, default: None, after });
+                return Some(Variable {
+                    before,
+                    name,
+                    default: None,
+                    after,
+                });
             }
-            if let Some((default, after)) = tail.strip_prefix(':').and_then(|tail| tail.split_once('}')) {
-                return Some(Variable { before, name, default: Some(default), after });
+            if let Some((default, after)) =
+                tail.strip_prefix(':').and_then(|tail| tail.split_once('}'))
+            {
+                return Some(Variable {
+                    before,
+                    name,
+                    default: Some(default),
+                    after,
+                });
             }
         }
     }
@@ -132,7 +183,9 @@ impl<'a> Variable<'a> {
     fn value(&self, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, UndefinedVariable> {
         lookup(self.name)
             .or_else(|| self.default.map(str::to_owned))
-            .ok_or_else(|| UndefinedVariable { name: self.name.to_owned() })
+            .ok_or_else(|| UndefinedVariable {
+                name: self.name.to_owned(),
+            })
     }
 }
 
@@ -172,7 +225,11 @@ impl Walk<'_> {
 
     fn plugin(&mut self, plugin: &mut Plugin) {
         for attr in &mut plugin.attrs {
-            let place = if attr.name.text == "id" { Place::Id } else { Place::Option };
+            let place = if attr.name.text == "id" {
+                Place::Id
+            } else {
+                Place::Option
+            };
             self.value(&mut attr.value, place);
         }
     }
@@ -186,14 +243,21 @@ impl Walk<'_> {
                     Ok(Expanded::Unchanged) => {}
                     Ok(Expanded::Text(text)) => value.kind = ValueKind::String(text),
                     Ok(Expanded::List(elements)) => {
-                        let element = |text| Value { kind: ValueKind::String(text), span };
+                        let element = |text| Value {
+                            kind: ValueKind::String(text),
+                            span,
+                        };
                         value.kind = ValueKind::Array(elements.into_iter().map(element).collect());
                     }
                     Err(error) => self.undefined(&error, span),
                 }
             }
-            ValueKind::Array(elements) => elements.iter_mut().for_each(|element| self.value(element, place)),
-            ValueKind::Hash(entries) => entries.iter_mut().for_each(|(_, value)| self.value(value, place)),
+            ValueKind::Array(elements) => elements
+                .iter_mut()
+                .for_each(|element| self.value(element, place)),
+            ValueKind::Hash(entries) => entries
+                .iter_mut()
+                .for_each(|(_, value)| self.value(value, place)),
             ValueKind::Plugin(plugin) => self.plugin(plugin),
             ValueKind::Bareword(_) | ValueKind::Number(_) => {}
         }
@@ -209,11 +273,18 @@ impl Walk<'_> {
                 self.condition(right);
             }
             CondKind::Not(inner) => self.condition(inner),
-            CondKind::In { needle: left, haystack: right, .. } | CondKind::Compare { left, right, .. } => {
+            CondKind::In {
+                needle: left,
+                haystack: right,
+                ..
+            }
+            | CondKind::Compare { left, right, .. } => {
                 self.operand(left);
                 self.operand(right);
             }
-            CondKind::Match { left: operand, .. } | CondKind::Truthy(operand) => self.operand(operand),
+            CondKind::Match { left: operand, .. } | CondKind::Truthy(operand) => {
+                self.operand(operand);
+            }
         }
     }
 
@@ -227,14 +298,20 @@ impl Walk<'_> {
                     Err(error) => self.undefined(&error, operand.span),
                 }
             }
-            OperandKind::Array(elements) => elements.iter_mut().for_each(|element| self.operand(element)),
+            OperandKind::Array(elements) => elements
+                .iter_mut()
+                .for_each(|element| self.operand(element)),
             OperandKind::Number(_) | OperandKind::Field(_) | OperandKind::Regex(_) => {}
         }
     }
 
     fn undefined(&mut self, error: &UndefinedVariable, span: Span) {
-        let hint = format!("set it in the environment, or give a default: `${{{}:value}}`", error.name);
-        self.diagnostics.push(Diagnostic::error("undefined-variable", error.to_string(), span).hint(hint));
+        let hint = format!(
+            "set it in the environment, or give a default: `${{{}:value}}`",
+            error.name
+        );
+        self.diagnostics
+            .push(Diagnostic::error("undefined-variable", error.to_string(), span).hint(hint));
     }
 }
 
@@ -261,10 +338,15 @@ mod tests {
     fn variables_anywhere_in_a_text() {
         let ask = |text| replace(text, &lookup).unwrap();
         assert_eq!(ask("x${A}y${a.b_c}").as_deref(), Some("x1ydotted"));
-        assert_eq!(ask("${NO:default}${NO:}|${EMPTY:x}").as_deref(), Some("default|"));
+        assert_eq!(
+            ask("${NO:default}${NO:}|${EMPTY:x}").as_deref(),
+            Some("default|")
+        );
         assert_eq!(ask("${AGAIN}").as_deref(), Some("${A}"));
         assert_eq!(ask("${NO:a:b${c}").as_deref(), Some("a:b${c"));
-        for text in ["", "$A", "${}", "${1A}", "${A", "${A-b}", "$ {A}", "%{A}", "${A:x"] {
+        for text in [
+            "", "$A", "${}", "${1A}", "${A", "${A-b}", "$ {A}", "%{A}", "${A:x",
+        ] {
             assert_eq!(ask(text), None, "{text}");
         }
         assert_eq!(ask("${${A}").as_deref(), Some("${1"));
@@ -277,11 +359,17 @@ mod tests {
         assert_eq!(ask("'x'"), Expanded::Unchanged);
         assert_eq!(ask("${QUOTED}"), Expanded::Text("x".into()));
         assert_eq!(ask("${NO:'}"), Expanded::Text(String::new()));
-        assert_eq!(ask("[${A},2]"), Expanded::List(vec!["1".into(), "2".into()]));
+        assert_eq!(
+            ask("[${A},2]"),
+            Expanded::List(vec!["1".into(), "2".into()])
+        );
         let list = ["a:9200", "b:9200", "c"].map(String::from).to_vec();
         assert_eq!(ask("${LIST}"), Expanded::List(list));
         assert_eq!(ask("${NO:[]}"), Expanded::List(vec![]));
-        assert_eq!(ask("${NO:[,a]}"), Expanded::List(vec![String::new(), "a".into()]));
+        assert_eq!(
+            ask("${NO:[,a]}"),
+            Expanded::List(vec![String::new(), "a".into()])
+        );
         assert_eq!(ask("${NO:[}"), Expanded::Text("[".into()));
     }
 
@@ -311,13 +399,26 @@ mod tests {
             ("SECRET", Place::Option) => Some("secret".into()),
             _ => lookup(name),
         });
-        let places: Vec<&str> = errors.iter().map(|error| source.slice(error.span)).collect();
+        let places: Vec<&str> = errors
+            .iter()
+            .map(|error| source.slice(error.span))
+            .collect();
         assert_eq!(places, ["\"${NO}\"", "\"${NO2}\""]);
-        assert!(errors[0].message.contains("`${NO}`"), "{}", errors[0].message);
+        assert!(
+            errors[0].message.contains("`${NO}`"),
+            "{}",
+            errors[0].message
+        );
         let shown = format!("{config:?}");
         assert_eq!(shown.matches("String(\"1\")").count(), 5);
-        assert!(shown.contains("String(\"x${A}\")") && shown.contains("pattern: \"${A}\""), "{shown}");
-        assert!(shown.contains("kind: String(\"${A}\")") && shown.contains("String(\"b:9200\")"), "{shown}");
+        assert!(
+            shown.contains("String(\"x${A}\")") && shown.contains("pattern: \"${A}\""),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("kind: String(\"${A}\")") && shown.contains("String(\"b:9200\")"),
+            "{shown}"
+        );
         assert!(!shown.contains("secret"));
     }
 }

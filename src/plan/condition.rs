@@ -150,11 +150,11 @@ impl Compiler {
     fn term(&self, operand: &Operand, build: &mut Build<'_>) -> Option<Term> {
         Some(match &operand.kind {
             OperandKind::Field(reference) => Term::Field(build.keys.path(reference)),
-            OperandKind::String(_) | OperandKind::Number(_) => Term::Const(constant(operand, build)?),
+            OperandKind::String(_) | OperandKind::Number(_) => Term::Const(constant(operand)?),
             OperandKind::Regex(text) => Term::Const(Const::Text(text.as_bytes().into())),
             OperandKind::Array(elements) => {
                 let mut list = Vec::new();
-                flatten(elements, build, &mut list)?;
+                flatten(elements, &mut list)?;
                 Term::List(list)
             }
         })
@@ -242,18 +242,9 @@ fn leaf(kind: LeafKind) -> Test {
     Test::Leaf(Leaf(kind))
 }
 
-fn constant(operand: &Operand, build: &mut Build<'_>) -> Option<Const> {
+fn constant(operand: &Operand) -> Option<Const> {
     Some(match &operand.kind {
-        OperandKind::String(text) | OperandKind::Regex(text) => {
-            let environment = build.environment;
-            match crate::language::substitute::substitute_condition(text, environment) {
-                Ok(text) => Const::Text(text.as_bytes().into()),
-                Err(error) => {
-                    build.error("substitution", error.to_string(), operand.span);
-                    return None;
-                }
-            }
-        }
+        OperandKind::String(text) | OperandKind::Regex(text) => Const::Text(text.as_bytes().into()),
         OperandKind::Number(Number::Int { value, .. }) => Const::Int(value.to_string().into()),
         OperandKind::Number(Number::BigInt { digits, .. }) => Const::Int(digits.as_str().into()),
         OperandKind::Number(Number::Float { value, .. }) => Const::Float(*value),
@@ -261,12 +252,12 @@ fn constant(operand: &Operand, build: &mut Build<'_>) -> Option<Const> {
     })
 }
 
-fn flatten(elements: &[Operand], build: &mut Build<'_>, out: &mut Vec<Const>) -> Option<()> {
+fn flatten(elements: &[Operand], out: &mut Vec<Const>) -> Option<()> {
     for element in elements {
         match &element.kind {
-            OperandKind::Array(inner) => flatten(inner, build, out)?,
+            OperandKind::Array(inner) => flatten(inner, out)?,
             OperandKind::Field(_) => {}
-            _ => out.push(constant(element, build)?),
+            _ => out.push(constant(element)?),
         }
     }
     Some(())

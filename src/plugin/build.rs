@@ -43,9 +43,6 @@ impl Ecs {
     }
 }
 
-/// Where `${NAME}` is looked up.
-pub type Environment = dyn Fn(&str) -> Option<String>;
-
 /// Settings of the pipeline that plugins may ask for.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -151,8 +148,6 @@ pub struct Build<'a> {
     pub keys: &'a mut Keys,
     /// Where errors and warnings go.
     pub diagnostics: &'a mut Vec<Diagnostic>,
-    /// Where `${NAME}` is looked up.
-    pub environment: &'a Environment,
     /// Settings of the pipeline.
     pub settings: &'a Settings,
     /// All plugins, for codecs given as options.

@@ -36,6 +36,11 @@ pub trait Filter: Send + Sync {
         Box::new(())
     }
 
+    /// Tag of an event on which a common option failed (`add_field` onto `@timestamp`, say).
+    fn failure_tag(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Works on the selected events. What it removes from the selection is dropped; what it makes it inserts
     /// behind the event that it came from. Most filters call [`per_event`].
     fn run(&self, batch: &mut Batch, sel: &mut Selection, cx: &mut Cx<'_>);

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Counters that every plugin has; what a kind of plugin does not use stays 0 and is not shown.
 #[derive(Debug, Default)]
 pub struct PluginMetrics {
+    /// `enable_metric => false`: not shown.
+    pub hidden: std::sync::atomic::AtomicBool,
     /// Events that entered (filters, outputs) or were made (inputs).
     pub events_in: AtomicU64,
     /// Events that left.
@@ -25,8 +27,8 @@ pub struct PluginMetrics {
     pub requests_failed: AtomicU64,
     /// Items sent again.
     pub retried: AtomicU64,
-    /// Items answered, by status: 200, 201, 400, 404, 409, 429, 5xx, other.
-    pub items_by_status: [AtomicU64; 8],
+    /// Items answered, by status: see [`STATUS_LABELS`].
+    pub items_by_status: [AtomicU64; 7],
     /// Datagrams or connections refused because a bound was reached.
     pub dropped: AtomicU64,
     /// Records waiting or connections open (a gauge).
@@ -36,7 +38,7 @@ pub struct PluginMetrics {
 }
 
 /// Label values of [`PluginMetrics::items_by_status`].
-pub const STATUS_LABELS: [&str; 8] = ["200", "201", "400", "404", "409", "429", "5xx", "other"];
+pub const STATUS_LABELS: [&str; 7] = ["2xx", "400", "404", "409", "429", "5xx", "other"];
 
 impl PluginMetrics {
     /// Adds to a counter.
@@ -49,14 +51,13 @@ impl PluginMetrics {
     /// Counts items of one HTTP status.
     pub fn add_status(&self, status: u16, count: u64) {
         let at = match status {
-            200 => 0,
-            201 => 1,
-            400 => 2,
-            404 => 3,
-            409 => 4,
-            429 => 5,
-            500..=599 => 6,
-            _ => 7,
+            200..=299 => 0,
+            400 => 1,
+            404 => 2,
+            409 => 3,
+            429 => 4,
+            500..=599 => 5,
+            _ => 6,
         };
         Self::add(&self.items_by_status[at], count);
     }

@@ -17,7 +17,7 @@ pub mod sprintf;
 pub mod testing;
 
 pub use block::{Attr, Attrs, Block, Rec, Run};
-pub use build::{Build, Catalogue, Ecs, Environment, PluginKind, PluginSpec, Make, Settings};
+pub use build::{Build, Catalogue, Ecs, PluginKind, PluginSpec, Make, Settings};
 pub use codec::{Codec, DecodeCx, Framer, Framing};
 pub use common::Common;
 pub use filter::{Cx, Filter, Verdict, per_event};

@@ -49,7 +49,7 @@ pub trait Options: Sized {
     fn read(plugin: &Plugin, build: &mut Build<'_>) -> Option<Self>;
 }
 
-/// A value of an option after repeated options were merged and `${…}` was substituted.
+/// A value of an option after repeated options were merged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     /// What it is.
@@ -455,7 +455,7 @@ pub(crate) fn plugin_ecs(plugin: &Plugin, build: &mut Build<'_>) -> Ecs {
     let Some(attr) = plugin.attrs.iter().find(|attr| attr.name.text == "ecs_compatibility") else {
         return build.settings.ecs;
     };
-    let text = setting(std::slice::from_ref(&attr), build).and_then(|setting| match setting.kind {
+    let text = setting(std::slice::from_ref(&attr)).and_then(|setting| match setting.kind {
         SettingKind::Text(text) => Some(text),
         _ => None,
     });
@@ -559,7 +559,7 @@ impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
             return None;
         }
         let span = attrs[0].value.span;
-        let Some(setting) = setting(&attrs, self.build) else {
+        let Some(setting) = setting(&attrs) else {
             self.failed = true;
             return None;
         };
@@ -587,11 +587,12 @@ impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
     }
 }
 
-/// Merges repeated options and substitutes `${…}`. Reports and returns none on an error.
-pub fn setting(attrs: &[&Attr], build: &mut Build<'_>) -> Option<Setting> {
+/// Merges repeated options.
+#[must_use]
+pub fn setting(attrs: &[&Attr]) -> Option<Setting> {
     let mut merged: Option<Setting> = None;
     for attr in attrs {
-        let next = from_value(&attr.value, build)?;
+        let next = from_value(&attr.value);
         merged = Some(match merged {
             None => next,
             Some(before) => merge(before, next),
@@ -624,14 +625,14 @@ fn merge(before: Setting, next: Setting) -> Setting {
     }
 }
 
-fn from_value(value: &Value, build: &mut Build<'_>) -> Option<Setting> {
+fn from_value(value: &Value) -> Setting {
     let span = value.span;
     let kind = match &value.kind {
         ValueKind::Plugin(plugin) => SettingKind::Plugin((**plugin).clone()),
         ValueKind::Number(number) => SettingKind::Number(number.clone()),
-        ValueKind::Bareword(text) | ValueKind::String(text) => return substituted(text, span, build),
+        ValueKind::Bareword(text) | ValueKind::String(text) => SettingKind::Text(text.clone()),
         ValueKind::Array(values) => {
-            SettingKind::Array(values.iter().map(|value| from_value(value, build)).collect::<Option<Vec<_>>>()?)
+            SettingKind::Array(values.iter().map(from_value).collect())
         }
         ValueKind::Hash(pairs) => {
             let mut out: Vec<(String, Setting)> = Vec::with_capacity(pairs.len());
@@ -641,7 +642,7 @@ fn from_value(value: &Value, build: &mut Build<'_>) -> Option<Setting> {
                     ValueKind::Number(number) => number.text().to_owned(),
                     _ => continue,
                 };
-                let value = from_value(value, build)?;
+                let value = from_value(value);
                 match out.iter_mut().find(|(before, _)| *before == name) {
                     Some(entry) => entry.1 = value,
                     None => out.push((name, value)),
@@ -650,25 +651,7 @@ fn from_value(value: &Value, build: &mut Build<'_>) -> Option<Setting> {
             SettingKind::Hash(out)
         }
     };
-    Some(Setting { kind, span })
-}
-
-fn substituted(text: &str, span: Span, build: &mut Build<'_>) -> Option<Setting> {
-    use crate::language::substitute::{Substituted, substitute_value};
-    if !text.contains("${") {
-        return Some(Setting { kind: SettingKind::Text(text.to_owned()), span });
-    }
-    match substitute_value(text, |name| (build.environment)(name)) {
-        Ok(Substituted::Text(text)) => Some(Setting { kind: SettingKind::Text(text), span }),
-        Ok(Substituted::List(texts)) => {
-            let values = texts.into_iter().map(|text| Setting { kind: SettingKind::Text(text), span }).collect();
-            Some(Setting { kind: SettingKind::Array(values), span })
-        }
-        Err(error) => {
-            build.error("substitution", error.to_string(), span);
-            None
-        }
-    }
+    Setting { kind, span }
 }
 
 /// Declares the options of a plugin.

@@ -40,6 +40,17 @@ impl Body {
         self.items.push(Item { end, run });
     }
 
+    /// Answers all items alike, neighbours of one run together.
+    pub fn answer_all(&self, cx: &SendCx, outcome: Outcome) {
+        let mut at = 0;
+        while at < self.items.len() {
+            let run = self.items[at].run;
+            let count = self.items[at..].iter().take_while(|item| item.run == run).count();
+            (cx.answer)(run, u32::try_from(count).unwrap_or(u32::MAX), outcome);
+            at += count;
+        }
+    }
+
     /// The bytes of item `at`.
     #[must_use]
     pub fn item(&self, at: usize) -> &[u8] {

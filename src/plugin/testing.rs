@@ -28,11 +28,9 @@ pub fn build<T>(catalogue: Catalogue, ecs: Ecs, make: impl FnOnce(&mut Build<'_>
     let mut keys = Keys::new();
     let mut diagnostics = Vec::new();
     let settings = Settings { ecs, max_record_bytes: 16 << 20, ..Settings::default() };
-    let environment = |name: &str| (name == "LOGMILL_TEST_VAR").then(|| "from the environment".to_owned());
     let made = make(&mut Build {
         keys: &mut keys,
         diagnostics: &mut diagnostics,
-        environment: &environment,
         settings: &settings,
         catalogue,
         ecs,

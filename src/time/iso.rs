@@ -24,6 +24,9 @@ pub fn parse_event_timestamp(text: &[u8], default_zone: &Zone) -> Option<Timesta
 #[inline]
 pub(super) fn parse_complete(text: &[u8]) -> Option<Timestamp> {
     let (head, tail) = text.split_first_chunk::<19>()?;
+    if head[10] != b'T' {
+        return None;
+    }
     let local_secs = date_and_time(head)?;
     let (nanos, zone) = fraction(tail)?;
     let offset_secs = match zone {
@@ -58,7 +61,44 @@ pub(super) fn parse_complete(text: &[u8]) -> Option<Timestamp> {
     })
 }
 
-/// `YYYY-MM-DDTHH:MM:SS` as seconds of the wall clock since 1970.
+/// The usual texts of the date filter's `ISO8601`, `YYYY-MM-DDTHH:MM:SS` with or without fraction and offset, and with a space
+/// where a fraction of up to three digits follows: seconds of the wall clock since 1970, nanoseconds, and the offset in
+/// seconds.
+#[inline]
+pub(super) fn read_usual(text: &[u8]) -> Option<(i64, u32, Option<i32>)> {
+    let (head, tail) = text.split_first_chunk::<19>()?;
+    let local_secs = date_and_time(head)?;
+    let (nanos, zone) = match tail.first() {
+        Some(b'.' | b',') => digits_of_fraction(tail)?,
+        _ => (0, tail),
+    };
+    let fraction_len = tail.len() - zone.len();
+    let fits = match head[10] {
+        b'T' => true,
+        b' ' => (2..=4).contains(&fraction_len),
+        _ => false,
+    };
+    let offset_secs = match zone {
+        [] => None,
+        b"Z" => Some(0),
+        [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] | [sign @ (b'+' | b'-'), h0, h1, m0, m1] => {
+            let (hours, minutes) = (pair(*h0, *h1)?, pair(*m0, *m1)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let offset_secs = i32::try_from(hours * 3600 + minutes * 60).ok()?;
+            Some(if *sign == b'-' {
+                -offset_secs
+            } else {
+                offset_secs
+            })
+        }
+        _ => return None,
+    };
+    fits.then_some((local_secs, nanos, offset_secs))
+}
+
+/// The date and time of `YYYY-MM-DD?HH:MM:SS` as seconds of the wall clock since 1970.
 #[inline]
 fn date_and_time(head: &[u8; 19]) -> Option<i64> {
     let [
@@ -66,33 +106,52 @@ fn date_and_time(head: &[u8; 19]) -> Option<i64> {
         y1,
         y2,
         y3,
-        b'-',
-        mo0,
-        mo1,
-        b'-',
+        m0,
+        m1,
+        m2,
+        m3,
         d0,
         d1,
-        b'T',
-        h0,
-        h1,
-        b':',
-        mi0,
-        mi1,
-        b':',
-        s0,
-        s1,
-    ] = *head
-    else {
-        return None;
-    };
-    let year = i64::from(pair(y0, y1)? * 100 + pair(y2, y3)?);
-    let (month, day) = (pair(mo0, mo1)?, pair(d0, d1)?);
-    let (hour, minute, second) = (pair(h0, h1)?, pair(mi0, mi1)?, pair(s0, s1)?);
-    if day == 0 || day > days_in_month(year, month) || hour > 23 || minute > 59 || second > 59 {
+        _,
+        t0,
+        t1,
+        t2,
+        t3,
+        t4,
+        t5,
+        t6,
+        t7,
+    ] = *head;
+    let [century, _, year, _, _, month, ..] =
+        digit_pairs([y0, y1, y2, y3, m0, m1, m2, m3], *b"0000-00-")?;
+    let [hour, _, _, minute, _, _, second, _] =
+        digit_pairs([t0, t1, t2, t3, t4, t5, t6, t7], *b"00:00:00")?;
+    let day = pair(d0, d1)?;
+    let year = i64::from(century) * 100 + i64::from(year);
+    let month = u32::from(month);
+    let exists = day >= 1
+        && (1..=12).contains(&month)
+        && (day <= 28 || day <= days_in_month(year, month))
+        && hour <= 23
+        && minute <= 59
+        && second <= 59;
+    let second_of_day = u32::from(hour) * 3600 + u32::from(minute) * 60 + u32::from(second);
+    exists.then(|| day_of_date(year, month, day) * DAY_SECS + i64::from(second_of_day))
+}
+
+/// Compares eight bytes with a form in which `0` stands for any digit, all at once. Where two digits stand next to each other,
+/// the byte of the first becomes their value.
+#[inline]
+fn digit_pairs(text: [u8; 8], form: [u8; 8]) -> Option<[u8; 8]> {
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    // Adding this sets the high bit of a digit's place above 9, and of any other place above 0.
+    let slack = u64::from_le_bytes(form.map(|byte| if byte == b'0' { 0x76 } else { 0x7f }));
+    let digits = u64::from_le_bytes(text) ^ u64::from_le_bytes(form);
+    if (digits.wrapping_add(slack) | digits) & HIGH_BITS != 0 {
         return None;
     }
-    let second_of_day = hour * 3600 + minute * 60 + second;
-    Some(day_of_date(year, month, day) * DAY_SECS + i64::from(second_of_day))
+    // No place exceeds 99, so nothing is carried over.
+    Some((digits * 10 + (digits >> 8)).to_le_bytes())
 }
 
 /// The value of two digits.
@@ -105,17 +164,16 @@ fn pair(tens: u8, ones: u8) -> Option<u32> {
 /// Nanoseconds after a `.` (0 where there is none) and what follows them.
 #[inline]
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
-    let Some((b'.', digits)) = text.split_first() else {
-        return Some((0, text));
-    };
-    let mut nanos = 0;
-    let mut len = 0;
-    while len < 9
-        && let Some(digit @ b'0'..=b'9') = digits.get(len)
-    {
-        nanos = nanos * 10 + u32::from(digit - b'0');
-        len += 1;
+    if text.first() == Some(&b'.') {
+        digits_of_fraction(text)
+    } else {
+        Some((0, text))
     }
+}
+
+/// Nanoseconds of one to nine digits after a text's first byte, and what follows them.
+#[inline]
+fn digits_of_fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     const SCALE: [u32; 10] = [
         0,
         100_000_000,
@@ -128,6 +186,15 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
         10,
         1,
     ];
+    let digits = text.get(1..)?;
+    let mut nanos = 0;
+    let mut len = 0;
+    while len < 9
+        && let Some(digit @ b'0'..=b'9') = digits.get(len)
+    {
+        nanos = nanos * 10 + u32::from(digit - b'0');
+        len += 1;
+    }
     (len > 0).then(|| (nanos * SCALE[len], digits.get(len..).unwrap_or_default()))
 }
 
@@ -322,6 +389,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::time::property_config())]
+
         #[test]
         fn text_round_trips(secs in -62_167_219_200_i64..253_402_300_800, nanos in 0..1_000_000_000_u32, cut in 0..4_u32) {
             let unit = 1000_u32.pow(cut.min(3));

@@ -356,8 +356,7 @@ fn date_number(letter: u8, day: i64) -> i64 {
     let date = date_of_day(day);
     match letter {
         b'u' => date.year,
-        b'y' if date.year <= 0 => 1 - date.year,
-        b'y' => date.year,
+        b'y' => year_of_era(date.year),
         b'Y' => american_week(day).0,
         b'w' => american_week(day).1,
         b'W' => {
@@ -373,6 +372,10 @@ fn date_number(letter: u8, day: i64) -> i64 {
         // `e` and `c`.
         _ => days_since_sunday(day) + 1,
     }
+}
+
+fn year_of_era(year: i64) -> i64 {
+    if year <= 0 { 1 - year } else { year }
 }
 
 fn quarter(date: Date) -> u32 {
@@ -555,6 +558,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::time::property_config())]
+
         #[test]
         fn any_pattern_any_moment(pattern in "\\PC{0,12}|[a-zA-Z'\\[\\]p-]{0,12}", secs: i64, nanos in 0..1_000_000_000_u32) {
             if let Ok(formatter) = JavaTimeFormatter::compile(&pattern) {

@@ -132,8 +132,7 @@ fn scaled_decimal(text: &[u8], scale: i64) -> Option<(i64, bool)> {
 fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     match text {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     }
 }
 

@@ -3,11 +3,11 @@
 //! It answers what a shipper and a curious user ask: `GET /`, bulks, templates, counts per index, the newest documents.
 //! It maps, searches and stores nothing. Faults can be ordered, so that retries and splits can be tested.
 
+mod action_line;
 mod bulk;
 mod routes;
 mod store;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -92,7 +92,9 @@ impl Sink {
     /// A server that has taken nothing yet.
     #[must_use]
     pub fn new(options: SinkOptions) -> Self {
-        Self { store: Arc::new(Store::new(options)) }
+        Self {
+            store: Arc::new(Store::new(options)),
+        }
     }
 
     /// A handle to its counts that lives as long as it is held. Cheap to clone and to read.
@@ -105,7 +107,11 @@ impl Sink {
     ///
     /// # Errors
     /// When the listener fails for good.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let (stop, stopping) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         tokio::pin!(shutdown);
@@ -140,11 +146,20 @@ impl Sink {
 fn is_passing(error: &io::Error) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
-        || matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    ) || matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
 }
 
-async fn serve_connection(stream: TcpStream, peer: SocketAddr, store: Arc<Store>, mut stopping: watch::Receiver<bool>) {
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    store: Arc<Store>,
+    mut stopping: watch::Receiver<bool>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("no TCP_NODELAY for {peer}: {error}");
     }
@@ -153,11 +168,14 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, store: Arc<Store>
         let state = Arc::clone(&state);
         async move { state.answer(request).await }
     });
-    let connection = http1::Builder::new().timer(TokioTimer::new()).max_buf_size(READ_BUFFER).serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .max_buf_size(READ_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopping.wait_for(|stop| *stop) => {
+        () = stopped(&mut stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -167,13 +185,12 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, store: Arc<Store>
     }
 }
 
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone, which is a stop too.
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
 /// An error of a service that ends its connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is dropped as ordered")]
 pub(super) struct DropConnection;
-
-impl From<Infallible> for DropConnection {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}

@@ -107,9 +107,17 @@ pub(super) enum Remembered {
 impl Ids {
     pub fn insert(&mut self, id: u128, limit: usize) -> Remembered {
         if self.known.len() >= limit {
-            return if self.known.contains(&id) { Remembered::Known } else { Remembered::NoRoom };
+            return if self.known.contains(&id) {
+                Remembered::Known
+            } else {
+                Remembered::NoRoom
+            };
         }
-        if self.known.insert(id) { Remembered::New } else { Remembered::Known }
+        if self.known.insert(id) {
+            Remembered::New
+        } else {
+            Remembered::Known
+        }
     }
 
     pub fn contains(&self, id: u128) -> bool {
@@ -183,7 +191,11 @@ impl Store {
 
     /// Whether `pattern` (with `*`) names something remembered; the matches with their bodies.
     pub fn named(&self, pattern: &str) -> Vec<(String, Bytes)> {
-        lock(&self.named).iter().filter(|(path, _)| matches_pattern(pattern, path)).map(|(path, body)| (path.clone(), body.clone())).collect()
+        lock(&self.named)
+            .iter()
+            .filter(|(path, _)| matches_pattern(pattern, path))
+            .map(|(path, body)| (path.clone(), body.clone()))
+            .collect()
     }
 
     pub fn delete_named(&self, path: &str) -> bool {
@@ -195,7 +207,11 @@ impl Store {
         let all = patterns.is_empty() || patterns == "_all";
         lock(&self.indices)
             .iter()
-            .filter(|(name, _)| all || patterns.split(',').any(|pattern| matches_pattern(pattern, name)))
+            .filter(|(name, _)| {
+                all || patterns
+                    .split(',')
+                    .any(|pattern| matches_pattern(pattern, name))
+            })
             .map(|(name, index)| IndexStats {
                 name: name.to_string(),
                 documents: index.documents,
@@ -209,8 +225,12 @@ impl Store {
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters.
 pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut text) = text.strip_prefix(first) else {
+        return false;
+    };
     let mut parts: Vec<&str> = rest.split('*').collect();
     let last = parts.pop().unwrap_or_default();
     for part in parts {
@@ -286,7 +306,9 @@ pub struct SinkStats {
 
 impl std::fmt::Debug for SinkStats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SinkStats").field("documents", &self.documents()).finish()
+        f.debug_struct("SinkStats")
+            .field("documents", &self.documents())
+            .finish()
     }
 }
 
@@ -389,8 +411,17 @@ mod tests {
 
     #[test]
     fn indices_and_ids_are_bounded() {
-        let store = Store::new(SinkOptions { max_indices: 1, ids: true, max_ids: 1, ..SinkOptions::default() });
-        assert!(store.open_index(&"a".into()) && store.open_index(&"a".into()) && !store.open_index(&"b".into()));
+        let store = Store::new(SinkOptions {
+            max_indices: 1,
+            ids: true,
+            max_ids: 1,
+            ..SinkOptions::default()
+        });
+        assert!(
+            store.open_index(&"a".into())
+                && store.open_index(&"a".into())
+                && !store.open_index(&"b".into())
+        );
         let mut ids = store.ids().unwrap();
         assert_eq!(ids.insert(1, 1), Remembered::New);
         assert_eq!(ids.insert(1, 1), Remembered::Known);

@@ -78,12 +78,18 @@ pub fn has_duplicate_keys_deep(buf: &[u8], start: u32, end: u32, scratch: &mut K
 
 impl KeyScratch {
     fn open(&mut self, is_object: bool) {
-        self.open.push(Open { is_object, keys: self.keys.len(), decoded: self.decoded.len() });
+        self.open.push(Open {
+            is_object,
+            keys: self.keys.len(),
+            decoded: self.decoded.len(),
+        });
     }
 
     /// Forgets the innermost container and tells whether it held a key twice.
     fn close(&mut self, text: &[u8]) -> bool {
-        let Some(open) = self.open.pop() else { return false };
+        let Some(open) = self.open.pop() else {
+            return false;
+        };
         let keys = self.keys.get_mut(open.keys..).unwrap_or_default();
         let found = keys.len() > 1 && holds_twins(keys, text, &self.decoded);
         self.keys.truncate(open.keys);
@@ -91,16 +97,27 @@ impl KeyScratch {
         found
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "positions are at most the text's length, given as u32")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "positions are at most the text's length, given as u32"
+    )]
     fn add(&mut self, text: &[u8], from: usize, to: usize, escaped: bool) {
         let raw = text.get(from..to).unwrap_or_default();
         let key = if escaped {
             let from = self.decoded.len();
             unescape(raw, &mut self.decoded);
             let bytes = (from as u32, self.decoded.len() as u32);
-            Key { hash: hash(&self.decoded[from..]), bytes, decoded: true }
+            Key {
+                hash: hash(&self.decoded[from..]),
+                bytes,
+                decoded: true,
+            }
         } else {
-            Key { hash: hash(raw), bytes: (from as u32, to as u32), decoded: false }
+            Key {
+                hash: hash(raw),
+                bytes: (from as u32, to as u32),
+                decoded: false,
+            }
         };
         self.keys.push(key);
     }
@@ -109,12 +126,17 @@ impl KeyScratch {
 fn holds_twins(keys: &mut [Key], text: &[u8], decoded: &[u8]) -> bool {
     let bytes = |key: &Key| {
         let space = if key.decoded { decoded } else { text };
-        space.get(key.bytes.0 as usize..key.bytes.1 as usize).unwrap_or_default()
+        space
+            .get(key.bytes.0 as usize..key.bytes.1 as usize)
+            .unwrap_or_default()
     };
     if keys.len() <= FEW {
         let mut rest: &[Key] = keys;
         while let [first, others @ ..] = rest {
-            if others.iter().any(|other| other.hash == first.hash && bytes(other) == bytes(first)) {
+            if others
+                .iter()
+                .any(|other| other.hash == first.hash && bytes(other) == bytes(first))
+            {
                 return true;
             }
             rest = others;
@@ -123,7 +145,8 @@ fn holds_twins(keys: &mut [Key], text: &[u8], decoded: &[u8]) -> bool {
     }
     // Sorting by hash and bytes needs no table, and keys made to collide cannot make it quadratic.
     keys.sort_unstable_by(|a, b| a.hash.cmp(&b.hash).then_with(|| bytes(a).cmp(bytes(b))));
-    keys.windows(2).any(|pair| pair[0].hash == pair[1].hash && bytes(&pair[0]) == bytes(&pair[1]))
+    keys.windows(2)
+        .any(|pair| pair[0].hash == pair[1].hash && bytes(&pair[0]) == bytes(&pair[1]))
 }
 
 /// A quick hash: it has only to make most different keys differ.

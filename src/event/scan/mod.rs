@@ -1,12 +1,22 @@
 //! The JSON pass: one record's bytes in, "all of it is valid" and the top-level fields out.
 //!
-//! A record is read twice. [`stops`] looks at 64 bytes at a time and sets one bit per byte that can end a run of plain
-//! string bytes: quote, backslash, control character; it also tells whether all bytes are ASCII. [`walk`] then follows
+//! A record is read twice. `stops` looks at 64 bytes at a time and sets one bit per byte that can end a run of plain
+//! string bytes: quote, backslash, control character; it also tells whether all bytes are ASCII. `walk` then follows
 //! the grammar; a string costs it one look at that bitmap, however long the key. UTF-8 is checked only for a record
 //! that holds a byte of 0x80 or more.
 //!
 //! Nothing is remembered between records, so that a bad line cannot influence its neighbours and no index can be
 //! stale.
+//!
+//! Measured on lines of eleven fields, all validated, against this design with AVX2 (about a third of a nanosecond per
+//! byte): with the SSE2 that every x86-64 has, 1.1 times the time; without marks, each string searched on its own
+//! with SSE2, 1.65; without the look at four bytes ahead and without taking key and value from one word of marks, 1.2.
+//! Marks of a whole block at once are no faster than those of one record, which are an eighth of the whole.
+
+#![allow(
+    clippy::inline_always,
+    reason = "the steps of the walk are meant to be one loop without calls"
+)]
 
 mod duplicates;
 mod stops;
@@ -75,7 +85,10 @@ pub struct Limits {
 impl Default for Limits {
     /// The reading limits of the original: depth 1,000, numbers of 10,000 bytes.
     fn default() -> Self {
-        Self { max_depth: 1_000, max_number_len: 10_000 }
+        Self {
+            max_depth: 1_000,
+            max_number_len: 10_000,
+        }
     }
 }
 
@@ -170,6 +183,9 @@ impl Scanner {
     /// Scratch for this machine's widest vectors.
     #[must_use]
     pub fn new() -> Self {
-        Self { marks: stops::Marks::new(), open: Vec::with_capacity(64) }
+        Self {
+            marks: stops::Marks::new(),
+            open: Vec::with_capacity(64),
+        }
     }
 }

@@ -45,13 +45,19 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn new() -> Self {
-        Self { level: Level::best(), bits: Vec::new() }
+        Self {
+            level: Level::best(),
+            bits: Vec::new(),
+        }
     }
 
     /// The same with the instructions that every processor has.
     #[cfg(test)]
     pub(super) fn plain() -> Self {
-        Self { level: Level::Base, bits: Vec::new() }
+        Self {
+            level: Level::Base,
+            bits: Vec::new(),
+        }
     }
 
     /// Marks `buf[start..end]` and tells whether all of it is ASCII. The caller has checked the range.
@@ -104,7 +110,13 @@ impl Marked<'_> {
 
 /// Classifies all steps of the range; the last one may be partial.
 #[inline(always)]
-fn mark_with(buf: &[u8], start: usize, end: usize, bits: &mut [u8], classify: impl Fn(&[u8; STEP]) -> Found) -> bool {
+fn mark_with(
+    buf: &[u8],
+    start: usize,
+    end: usize,
+    bits: &mut [u8],
+    classify: impl Fn(&[u8; STEP]) -> Found,
+) -> bool {
     let (steps, rest) = buf[start..end].as_chunks::<STEP>();
     let (words, _) = bits.as_chunks_mut::<8>();
     let mut high = 0;
@@ -141,10 +153,11 @@ fn mark_avx2(buf: &[u8], start: usize, end: usize, bits: &mut [u8]) -> bool {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
+#[allow(clippy::cast_ptr_alignment, reason = "the load takes any address")]
 fn classify_avx2(step: &[u8; STEP]) -> Found {
     use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set1_epi8,
+        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_set1_epi8,
     };
     let half = |at: usize| {
         // SAFETY: `at` is 0 or 32, so 32 bytes from there lie inside the 64 of `step`; the load needs no alignment.
@@ -157,7 +170,10 @@ fn classify_avx2(step: &[u8; STEP]) -> Found {
         (mask(stops), mask(bytes))
     };
     let (low, high) = (half(0), half(32));
-    Found { stops: low.0 | high.0 << 32, high: low.1 | high.1 << 32 }
+    Found {
+        stops: low.0 | high.0 << 32,
+        high: low.1 | high.1 << 32,
+    }
 }
 
 /// SSE2 belongs to every x86-64 processor.
@@ -176,9 +192,11 @@ fn classify(step: &[u8; STEP]) -> Found {
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
+#[allow(clippy::cast_ptr_alignment, reason = "the load takes any address")]
 fn classify_sse2(part: &[u8; 16]) -> (u16, u16) {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+        _mm_set1_epi8,
     };
     // SAFETY: SSE2 belongs to every x86-64 processor; the load reads the 16 bytes of `part` and needs no alignment.
     let (stops, high) = unsafe {
@@ -189,14 +207,12 @@ fn classify_sse2(part: &[u8; 16]) -> (u16, u16) {
         let stops = _mm_or_si128(control, _mm_or_si128(quote, backslash));
         (_mm_movemask_epi8(stops), _mm_movemask_epi8(bytes))
     };
-    // A mask of 16 bytes has 16 bits.
-    (low_half(stops), low_half(high))
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn low_half(mask: i32) -> u16 {
-    (mask & 0xFFFF) as u16
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a mask of 16 bytes has 16 bits"
+    )]
+    (stops as u16, high as u16)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -262,7 +278,10 @@ pub fn find_stop(text: &[u8]) -> usize {
         at += 8;
     }
     let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().position(|&byte| is_stop(byte)).unwrap_or(rest.len())
+    at + rest
+        .iter()
+        .position(|&byte| is_stop(byte))
+        .unwrap_or(rest.len())
 }
 
 /// Whether a run of plain string bytes ends at `byte`.
@@ -288,7 +307,9 @@ mod tests {
     #[test]
     fn every_classifier_knows_every_byte_beside_every_other() {
         for a in 0..=255_u8 {
-            for b in [0, 0x1F, 0x20, 0x21, b'"', 0x23, b'\\', 0x5D, 0x7F, 0x80, 0xA2, 0xDC, 0xFF] {
+            for b in [
+                0, 0x1F, 0x20, 0x21, b'"', 0x23, b'\\', 0x5D, 0x7F, 0x80, 0xA2, 0xDC, 0xFF,
+            ] {
                 let mut step = [b; STEP];
                 for at in (0..STEP).step_by(3) {
                     step[at] = a;
@@ -307,13 +328,18 @@ mod tests {
 
     #[test]
     fn marks_end_where_the_record_ends() {
-        let buf: Vec<u8> = (0..300_usize).map(|at| if at % 37 == 0 { b'"' } else { b'a' }).collect();
+        let buf: Vec<u8> = (0..300_usize)
+            .map(|at| if at % 37 == 0 { b'"' } else { b'a' })
+            .collect();
         for mut marks in [Marks::new(), Marks::plain()] {
             for start in [0, 1, 5, 100] {
                 for end in start..=buf.len() {
                     assert!(marks.mark(&buf, start, end));
                     for from in 0..=end - start {
-                        let expected = (start + from..end).find(|&at| buf[at] == b'"').unwrap_or(end) - start;
+                        let expected = (start + from..end)
+                            .find(|&at| buf[at] == b'"')
+                            .unwrap_or(end)
+                            - start;
                         assert_eq!(marks.marked().next(from), expected, "{start} {end} {from}");
                     }
                 }

@@ -8,9 +8,16 @@ use super::{RawField, RawKind, Stretch};
 
 /// Appends the fields of the object in `buf[start..end]` to `out`; `out` stays as it is when that is no object.
 pub fn fields_of_valid(buf: &[u8], start: u32, end: u32, out: &mut Vec<RawField>) {
-    let Some(mut reader) = Reader::inside(buf, start, end, b'{') else { return };
-    while let Some(key) = reader.next_token().filter(|key| matches!(key.kind, RawKind::Str | RawKind::EscStr)) {
-        let Some(value) = reader.next_token() else { return };
+    let Some(mut reader) = Reader::inside(buf, start, end, b'{') else {
+        return;
+    };
+    while let Some(key) = reader
+        .next_token()
+        .filter(|key| matches!(key.kind, RawKind::Str | RawKind::EscStr))
+    {
+        let Some(value) = reader.next_token() else {
+            return;
+        };
         out.push(RawField {
             key: key.stretch,
             value: value.stretch,
@@ -22,7 +29,9 @@ pub fn fields_of_valid(buf: &[u8], start: u32, end: u32, out: &mut Vec<RawField>
 
 /// Appends the elements of the array in `buf[start..end]` to `out`; `out` stays as it is when that is no array.
 pub fn elements_of_valid(buf: &[u8], start: u32, end: u32, out: &mut Vec<(RawKind, Stretch)>) {
-    let Some(mut reader) = Reader::inside(buf, start, end, b'[') else { return };
+    let Some(mut reader) = Reader::inside(buf, start, end, b'[') else {
+        return;
+    };
     while let Some(element) = reader.next_token() {
         out.push((element.kind, element.stretch));
     }
@@ -46,7 +55,11 @@ impl<'a> Reader<'a> {
     fn inside(buf: &'a [u8], start: u32, end: u32, bracket: u8) -> Option<Self> {
         let text = buf.get(start as usize..end as usize)?;
         let first = text.iter().position(|byte| !is_blank(*byte))?;
-        (text[first] == bracket).then_some(Self { text, base: start, pos: first + 1 })
+        (text[first] == bracket).then_some(Self {
+            text,
+            base: start,
+            pos: first + 1,
+        })
     }
 
     /// The next key or value, `None` at the closing bracket.
@@ -63,24 +76,44 @@ impl<'a> Reader<'a> {
             b'"' => {
                 let (close, escaped) = string_end(self.text, from + 1);
                 self.pos = close + 1;
-                let kind = if escaped { RawKind::EscStr } else { RawKind::Str };
-                return Some(Token { kind, stretch: self.stretch(from + 1, close) });
+                let kind = if escaped {
+                    RawKind::EscStr
+                } else {
+                    RawKind::Str
+                };
+                return Some(Token {
+                    kind,
+                    stretch: self.stretch(from + 1, close),
+                });
             }
             b'{' | b'[' => {
                 self.pos = container_end(self.text, from);
-                if first == b'{' { RawKind::Object } else { RawKind::Array }
+                if first == b'{' {
+                    RawKind::Object
+                } else {
+                    RawKind::Array
+                }
             }
             _ => {
                 self.pos = from + scalar_len(&self.text[from..]);
                 scalar_kind(&self.text[from..self.pos])
             }
         };
-        Some(Token { kind, stretch: self.stretch(from, self.pos) })
+        Some(Token {
+            kind,
+            stretch: self.stretch(from, self.pos),
+        })
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "positions are at most the text's length, given as u32")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "positions are at most the text's length, given as u32"
+    )]
     fn stretch(&self, from: usize, to: usize) -> Stretch {
-        (self.base + from as u32, self.base + to.min(self.text.len()) as u32)
+        (
+            self.base + from as u32,
+            self.base + to.min(self.text.len()) as u32,
+        )
     }
 }
 

@@ -125,16 +125,28 @@ impl<'a> Walk<'a> {
         limits: &'a Limits,
     ) -> Result<(Self, usize), JsonError> {
         let Some(text) = buf.get(start as usize..end as usize) else {
-            return Err(JsonError { at: start, what: Problem::Empty });
+            return Err(JsonError {
+                at: start,
+                what: Problem::Empty,
+            });
         };
         if !scanner.marks.mark(buf, start as usize, end as usize) {
             check_utf8(text, start)?;
         }
         scanner.open.clear();
-        let walk = Self { text, base: start, marks: scanner.marks.marked(), open: &mut scanner.open, limits };
+        let walk = Self {
+            text,
+            base: start,
+            marks: scanner.marks.marked(),
+            open: &mut scanner.open,
+            limits,
+        };
         let first = walk.skip_blanks(0);
         if first == text.len() {
-            return Err(JsonError { at: start, what: Problem::Empty });
+            return Err(JsonError {
+                at: start,
+                what: Problem::Empty,
+            });
         }
         Ok((walk, first))
     }
@@ -209,7 +221,12 @@ impl<'a> Walk<'a> {
             let value = self.value(self.behind_key(key.next)?)?;
             return Ok((key, value));
         }
-        let key = Value { kind: RawKind::Str, from, to, next: to + 1 };
+        let key = Value {
+            kind: RawKind::Str,
+            from,
+            to,
+            next: to + 1,
+        };
         let open = match self.ahead(to + 1) {
             ahead if ahead & 0x00FF_FFFF == COLON_SPACE_QUOTE => to + 3,
             ahead if ahead & 0x0000_FFFF == COLON_QUOTE => to + 2,
@@ -222,7 +239,12 @@ impl<'a> Walk<'a> {
         let marks = without_lowest(without_lowest(marks));
         let end = from + marks.trailing_zeros() as usize;
         let value = if marks != 0 && self.at(end) == b'"' {
-            Value { kind: RawKind::Str, from: open + 1, to: end, next: end + 1 }
+            Value {
+                kind: RawKind::Str,
+                from: open + 1,
+                to: end,
+                next: end + 1,
+            }
         } else {
             self.string(open)?
         };
@@ -246,7 +268,12 @@ impl<'a> Walk<'a> {
         let from = pos + 1;
         let to = self.marks.next(from);
         if self.at(to) == b'"' {
-            return Ok(Value { kind: RawKind::Str, from, to, next: to + 1 });
+            return Ok(Value {
+                kind: RawKind::Str,
+                from,
+                to,
+                next: to + 1,
+            });
         }
         self.string_from(from, to)
     }
@@ -257,7 +284,14 @@ impl<'a> Walk<'a> {
     fn string_from(&self, from: usize, mut stop: usize) -> Result<Value, JsonError> {
         loop {
             match self.text.get(stop) {
-                Some(b'"') => return Ok(Value { kind: RawKind::EscStr, from, to: stop, next: stop + 1 }),
+                Some(b'"') => {
+                    return Ok(Value {
+                        kind: RawKind::EscStr,
+                        from,
+                        to: stop,
+                        next: stop + 1,
+                    });
+                }
                 Some(b'\\') => stop = self.marks.next(self.escape(stop)?),
                 Some(_) => return Err(self.fail(stop, Problem::ControlCharacter)),
                 None => return Err(self.fail(from - 1, Problem::UnterminatedString)),
@@ -278,7 +312,11 @@ impl<'a> Walk<'a> {
                         let paired = self.at(low) == b'\\'
                             && self.at(low + 1) == b'u'
                             && matches!(self.code_unit(low)?, 0xDC00..=0xDFFF);
-                        if paired { Ok(low + 6) } else { Err(self.fail(pos, Problem::LoneSurrogate)) }
+                        if paired {
+                            Ok(low + 6)
+                        } else {
+                            Err(self.fail(pos, Problem::LoneSurrogate))
+                        }
                     }
                     0xDC00..=0xDFFF => Err(self.fail(pos, Problem::LoneSurrogate)),
                     _ => Ok(pos + 6),
@@ -292,7 +330,9 @@ impl<'a> Walk<'a> {
     #[inline]
     fn code_unit(&self, pos: usize) -> Result<u16, JsonError> {
         let digits = self.text.get(pos + 2..).and_then(<[u8]>::first_chunk::<4>);
-        digits.and_then(hex_unit).ok_or_else(|| self.fail(pos, Problem::BadEscape))
+        digits
+            .and_then(|digits| hex_unit(*digits))
+            .ok_or_else(|| self.fail(pos, Problem::BadEscape))
     }
 
     /// The number that begins at `pos` with a sign or a digit.
@@ -300,6 +340,9 @@ impl<'a> Walk<'a> {
     fn number(&self, pos: usize) -> Result<Value, JsonError> {
         let whole = pos + usize::from(self.at(pos) == b'-');
         let mut to = match self.at(whole) {
+            b'0' if self.at(whole + 1).is_ascii_digit() => {
+                return Err(self.fail(pos, Problem::BadNumber));
+            }
             b'0' => whole + 1,
             b'1'..=b'9' => self.digits(whole + 1),
             _ => return Err(self.bad_number(pos, whole)),
@@ -324,7 +367,12 @@ impl<'a> Walk<'a> {
         if to - pos > self.limits.max_number_len as usize {
             return Err(self.fail(pos, Problem::NumberTooLong));
         }
-        Ok(Value { kind, from: pos, to, next: to })
+        Ok(Value {
+            kind,
+            from: pos,
+            to,
+            next: to,
+        })
     }
 
     /// The end of the digits that begin at `pos`, of which there may be none.
@@ -353,7 +401,12 @@ impl<'a> Walk<'a> {
             Some(b"fals") if rest.get(4) == Some(&b'e') => (RawKind::False, 5),
             _ => return Err(self.no_value(pos)),
         };
-        Ok(Value { kind, from: pos, to: pos + len, next: pos + len })
+        Ok(Value {
+            kind,
+            from: pos,
+            to: pos + len,
+            next: pos + len,
+        })
     }
 
     /// The object or array that begins at `from`, with all that it holds.
@@ -373,7 +426,11 @@ impl<'a> Walk<'a> {
                     self.open.push(close);
                     let inner = self.skip_blanks(pos + 1);
                     if self.at(inner) != close {
-                        pos = if bracket == b'{' { self.member(pos)? } else { inner };
+                        pos = if bracket == b'{' {
+                            self.member(pos)?
+                        } else {
+                            inner
+                        };
                         continue;
                     }
                     inner
@@ -390,14 +447,23 @@ impl<'a> Walk<'a> {
                 };
                 match self.at(pos) {
                     b',' => {
-                        pos = if close == b'}' { self.member(pos)? } else { self.skip_blanks(pos + 1) };
+                        pos = if close == b'}' {
+                            self.member(pos)?
+                        } else {
+                            self.skip_blanks(pos + 1)
+                        };
                         break;
                     }
                     byte if byte == close => {
                         self.open.pop();
                         pos += 1;
                         if self.open.len() == outer {
-                            return Ok(Value { kind, from, to: pos, next: pos });
+                            return Ok(Value {
+                                kind,
+                                from,
+                                to: pos,
+                                next: pos,
+                            });
                         }
                     }
                     _ => return Err(self.unexpected(pos)),
@@ -434,13 +500,20 @@ impl<'a> Walk<'a> {
     /// Where the key behind the comma or bracket at `pos` begins.
     fn key_behind(&self, pos: usize) -> Result<usize, JsonError> {
         let key = self.skip_blanks(pos + 1);
-        if self.at(key) == b'"' { Ok(key) } else { Err(self.unexpected(key)) }
+        if self.at(key) == b'"' {
+            Ok(key)
+        } else {
+            Err(self.unexpected(key))
+        }
     }
 
     /// The four bytes from `pos` on, the first one lowest; zeros when there are fewer.
     #[inline(always)]
     fn ahead(&self, pos: usize) -> u32 {
-        self.text.get(pos..).and_then(<[u8]>::first_chunk::<4>).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+        self.text
+            .get(pos..)
+            .and_then(<[u8]>::first_chunk::<4>)
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
     /// The byte at `pos`, or NUL, which the grammar allows nowhere, past the end.
@@ -475,7 +548,11 @@ impl<'a> Walk<'a> {
     #[inline(always)]
     fn finish(&self, pos: usize) -> Result<(), JsonError> {
         let pos = self.skip_blanks(pos);
-        if pos == self.text.len() { Ok(()) } else { Err(self.fail(pos, Problem::TrailingData)) }
+        if pos == self.text.len() {
+            Ok(())
+        } else {
+            Err(self.fail(pos, Problem::TrailingData))
+        }
     }
 
     #[inline(always)]
@@ -485,27 +562,42 @@ impl<'a> Walk<'a> {
 
     /// A position in the record as an offset in the buffer, which is shorter than 4 GiB.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "positions are at most the record's length, given as u32")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "positions are at most the record's length, given as u32"
+    )]
     const fn offset(&self, pos: usize) -> u32 {
         self.base + pos as u32
     }
 
     #[cold]
     fn fail(&self, pos: usize, what: Problem) -> JsonError {
-        JsonError { at: self.offset(pos.min(self.text.len())), what }
+        JsonError {
+            at: self.offset(pos.min(self.text.len())),
+            what,
+        }
     }
 
     #[cold]
     fn unexpected(&self, pos: usize) -> JsonError {
         let ended = pos >= self.text.len();
-        self.fail(pos, if ended { Problem::UnexpectedEnd } else { Problem::UnexpectedByte })
+        self.fail(
+            pos,
+            if ended {
+                Problem::UnexpectedEnd
+            } else {
+                Problem::UnexpectedByte
+            },
+        )
     }
 
     #[cold]
     fn wrong_container(&self, pos: usize, otherwise: Problem) -> JsonError {
         match self.at(pos) {
             b'{' | b'[' if self.limits.max_depth == 0 => self.fail(pos, Problem::TooDeep),
-            b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b'n' | b't' | b'f' => self.fail(pos, otherwise),
+            b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b'n' | b't' | b'f' => {
+                self.fail(pos, otherwise)
+            }
             _ => self.no_value(pos),
         }
     }
@@ -525,8 +617,18 @@ impl<'a> Walk<'a> {
 
     #[cold]
     fn bad_number(&self, pos: usize, whole: usize) -> JsonError {
-        let infinite = self.text.get(whole..).is_some_and(|rest| rest.starts_with(b"Infinity"));
-        self.fail(pos, if infinite { Problem::NotFinite } else { Problem::BadNumber })
+        let infinite = self
+            .text
+            .get(whole..)
+            .is_some_and(|rest| rest.starts_with(b"Infinity"));
+        self.fail(
+            pos,
+            if infinite {
+                Problem::NotFinite
+            } else {
+                Problem::BadNumber
+            },
+        )
     }
 }
 
@@ -538,8 +640,8 @@ const fn without_lowest(bits: u64) -> u64 {
 
 /// The unit that four hexadecimal digits spell.
 #[inline]
-pub(crate) fn hex_unit(digits: &[u8; 4]) -> Option<u16> {
-    digits.iter().try_fold(0_u16, |unit, &digit| {
+pub(crate) fn hex_unit(digits: [u8; 4]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |unit, digit| {
         let value = match digit {
             b'0'..=b'9' => digit - b'0',
             b'a'..=b'f' => digit - b'a' + 10,
@@ -558,13 +660,19 @@ const fn not_digits(word: u64) -> u64 {
     (value | value.wrapping_add(0x0606_0606_0606_0606)) & 0xF0F0_F0F0_F0F0_F0F0
 }
 
-#[cold]
 #[inline(never)]
 fn check_utf8(text: &[u8], base: u32) -> Result<(), JsonError> {
     if simdutf8::basic::from_utf8(text).is_ok() {
         return Ok(());
     }
-    let valid = simdutf8::compat::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
-    #[allow(clippy::cast_possible_truncation, reason = "the record's length was given as u32")]
-    Err(JsonError { at: base + valid as u32, what: Problem::InvalidUtf8 })
+    let valid =
+        simdutf8::compat::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the record's length was given as u32"
+    )]
+    Err(JsonError {
+        at: base + valid as u32,
+        what: Problem::InvalidUtf8,
+    })
 }

@@ -1,11 +1,13 @@
 //! Conditions: operands, comparisons, and boolean operators grouped as the original groups them.
 
 use super::scan::{
-    bareword_end, byte, is_blank, is_name, is_quote, name_end, number_end, regex_end, selector_end, skip_trivia,
-    starts_with,
+    bareword_end, byte, is_blank, is_name, is_quote, line_end, name_end, number_end, regex_end,
+    selector_end, skip_trivia, starts_with,
 };
 use super::{MAX_DEPTH, Parser};
-use crate::language::ast::{CompareOp, Cond, CondKind, Operand, OperandKind, Span, Value, ValueKind};
+use crate::language::ast::{
+    CompareOp, Cond, CondKind, Operand, OperandKind, Span, Value, ValueKind,
+};
 use crate::language::diagnostic::Diagnostic;
 use crate::language::field_path::FieldPath;
 
@@ -61,9 +63,17 @@ impl Parser<'_> {
             operands.push(self.expression()?);
         }
         if operators.len() > MAX_OPERATORS {
-            let span = self.span(operands.first().map_or(0, |first| first.span.start as usize), self.at);
+            let span = self.span(
+                operands
+                    .first()
+                    .map_or(0, |first| first.span.start as usize),
+                self.at,
+            );
             let message = format!("more than {MAX_OPERATORS} boolean operators at one level");
-            self.report(Diagnostic::error("too-deep", message, span).hint("use `in [ … ]`, or nest with parentheses"));
+            self.report(
+                Diagnostic::error("too-deep", message, span)
+                    .hint("use `in [ … ]`, or nest with parentheses"),
+            );
             return None;
         }
         self.check_operators(&operators, &operands);
@@ -72,8 +82,12 @@ impl Parser<'_> {
 
     /// Consumes `and`, `or`, `xor` or `nand`, and after an error other spellings of them.
     fn bool_op(&mut self) -> Option<(BoolOp, Span)> {
-        const OPERATORS: [(&str, BoolOp); 4] =
-            [("and", BoolOp::And), ("or", BoolOp::Or), ("xor", BoolOp::Xor), ("nand", BoolOp::Nand)];
+        const OPERATORS: [(&str, BoolOp); 4] = [
+            ("and", BoolOp::And),
+            ("or", BoolOp::Or),
+            ("xor", BoolOp::Xor),
+            ("nand", BoolOp::Nand),
+        ];
         const MISSPELT: [(&str, BoolOp); 6] = [
             ("&&", BoolOp::And),
             ("||", BoolOp::Or),
@@ -89,25 +103,38 @@ impl Parser<'_> {
         }
         let (word, operator) = MISSPELT.into_iter().find(|(word, _)| self.sees(word))?;
         self.at += word.len();
-        let error = Diagnostic::error("bad-operator", format!("there is no operator `{word}`"), self.since(start));
+        let error = Diagnostic::error(
+            "bad-operator",
+            format!("there is no operator `{word}`"),
+            self.since(start),
+        );
         self.report(error.hint(format!("write `{}`", operator.word())));
         Some((operator, self.since(start)))
     }
 
     /// Reports mixtures that the original refuses, and groupings that surprise.
     fn check_operators(&mut self, operators: &[(BoolOp, Span)], operands: &[Cond]) {
-        let exclusive = operators.iter().find(|(operator, _)| matches!(operator, BoolOp::Xor | BoolOp::Nand));
+        let exclusive = operators
+            .iter()
+            .find(|(operator, _)| matches!(operator, BoolOp::Xor | BoolOp::Nand));
         if let (Some(&(operator, span)), true) = (exclusive, operators.len() > 1) {
             let word = operator.word();
             let message = format!("`{word}` cannot stand beside another boolean operator");
             let error = Diagnostic::error("mixed-operators", message, span);
-            self.report(error.hint(format!("put parentheses around the parts: `([a] {word} [b]) and [c]`")));
+            self.report(error.hint(format!(
+                "put parentheses around the parts: `([a] {word} [b]) and [c]`"
+            )));
         } else if let Some(span) = surprising_or(operators) {
             let names = operand_names(self, operands);
-            let (actual, usual) = (described(&names, operators, true), described(&names, operators, false));
+            let (actual, usual) = (
+                described(&names, operators, true),
+                described(&names, operators, false),
+            );
             let message = format!("`or` after two or more `and` is grouped as {actual}");
             let warning = Diagnostic::warning("and-or-grouping", message, span);
-            self.report(warning.hint(format!("use parentheses; the usual meaning would be {usual}")));
+            self.report(warning.hint(format!(
+                "use parentheses; the usual meaning would be {usual}"
+            )));
         }
     }
 
@@ -118,8 +145,15 @@ impl Parser<'_> {
             Some(b'!') => {
                 self.at += 1;
                 self.trivia();
-                let inner = if self.peek() == Some(b'(') { self.parenthesised() } else { self.negated(start) }?;
-                Some(Cond { kind: CondKind::Not(Box::new(inner)), span: self.since(start) })
+                let inner = if self.peek() == Some(b'(') {
+                    self.parenthesised()
+                } else {
+                    self.negated(start)
+                }?;
+                Some(Cond {
+                    kind: CondKind::Not(Box::new(inner)),
+                    span: self.since(start),
+                })
             }
             _ => self.comparison(),
         }
@@ -142,7 +176,11 @@ impl Parser<'_> {
                 return None;
             }
             let message = "missing `)`: this parenthesis is never closed";
-            let error = Diagnostic::error("missing-parenthesis", message, parser.span(start, start + 1));
+            let error = Diagnostic::error(
+                "missing-parenthesis",
+                message,
+                parser.span(start, start + 1),
+            );
             parser.report(error.label("opened here"));
             parser.at = end;
             Some(condition)
@@ -163,14 +201,23 @@ impl Parser<'_> {
         }
         let source = self.slice(start, self.at);
         let hint = match &condition.kind {
-            CondKind::In { needle, haystack, negated: false } => {
-                let (needle, haystack) = (self.source.slice(needle.span), self.source.slice(haystack.span));
+            CondKind::In {
+                needle,
+                haystack,
+                negated: false,
+            } => {
+                let (needle, haystack) = (
+                    self.source.slice(needle.span),
+                    self.source.slice(haystack.span),
+                );
                 format!("write `{needle} not in {haystack}`, or `!({source})`")
             }
             _ => format!("write `!({source})`"),
         };
         let message = "`!` can stand only before a parenthesis or a lone field";
-        self.report(Diagnostic::error("bad-negation", message, self.span(bang, bang + 1)).hint(hint));
+        self.report(
+            Diagnostic::error("bad-negation", message, self.span(bang, bang + 1)).hint(hint),
+        );
         Some(condition)
     }
 
@@ -190,7 +237,12 @@ impl Parser<'_> {
             self.at += 2;
             self.trivia();
             let (pattern, pattern_span) = self.pattern()?;
-            CondKind::Match { left, pattern, pattern_span, negated }
+            CondKind::Match {
+                left,
+                pattern,
+                pattern_span,
+                negated,
+            }
         } else if let Some(op) = self.compare_op() {
             self.trivia();
             let right = self.operand(false)?;
@@ -199,13 +251,20 @@ impl Parser<'_> {
             self.at = end;
             CondKind::Truthy(left)
         };
-        Some(Cond { kind, span: self.since(start) })
+        Some(Cond {
+            kind,
+            span: self.since(start),
+        })
     }
 
     fn membership(&mut self, needle: Operand, negated: bool) -> Option<CondKind> {
         self.trivia();
         let haystack = self.operand(false)?;
-        Some(CondKind::In { needle, haystack, negated })
+        Some(CondKind::In {
+            needle,
+            haystack,
+            negated,
+        })
     }
 
     /// Consumes `not in`. The grammar wants a space, no other blank, behind `not`.
@@ -249,15 +308,23 @@ impl Parser<'_> {
             ("~=", "=~", CompareOp::Eq),
         ];
         let start = self.at;
-        let misspelt = MISSPELT.into_iter().find(|(wrong, ..)| self.sees(wrong) && !(*wrong == "=" && self.sees("==")));
+        let misspelt = MISSPELT
+            .into_iter()
+            .find(|(wrong, ..)| self.sees(wrong) && !(*wrong == "=" && self.sees("==")));
         if let Some((wrong, right, op)) = misspelt {
             self.at += wrong.len();
             let wrong = wrong.trim_end();
-            let error = Diagnostic::error("bad-operator", format!("there is no operator `{wrong}`"), self.since(start));
+            let error = Diagnostic::error(
+                "bad-operator",
+                format!("there is no operator `{wrong}`"),
+                self.since(start),
+            );
             self.report(error.hint(format!("write `{right}`")));
             return Some(op);
         }
-        let (symbol, op) = OPERATORS.into_iter().find(|(symbol, _)| self.sees(symbol))?;
+        let (symbol, op) = OPERATORS
+            .into_iter()
+            .find(|(symbol, _)| self.sees(symbol))?;
         self.at += symbol.len();
         Some(op)
     }
@@ -277,7 +344,10 @@ impl Parser<'_> {
             _ => {
                 let (found, span) = self.found(start);
                 let message = format!("expected a regular expression, found {found}");
-                self.report(Diagnostic::error("expected-regex", message, span).hint("write `/…/` or a quoted string"));
+                self.report(
+                    Diagnostic::error("expected-regex", message, span)
+                        .hint("write `/…/` or a quoted string"),
+                );
                 None
             }
         }
@@ -288,17 +358,30 @@ impl Parser<'_> {
         let start = self.at;
         let Some(end) = regex_end(self.text, start) else {
             let message = "the regular expression that begins here has no closing `/`";
-            self.report(Diagnostic::error("unterminated-regex", message, self.span(start, start + 1)));
+            self.report(Diagnostic::error(
+                "unterminated-regex",
+                message,
+                self.span(start, start + 1),
+            ));
             return None;
         };
         self.at = end;
         let word_end = name_end(self.text, end);
         let flags = self.slice(end, word_end);
-        let operator_follows = ["and", "or", "xor", "nand", "in"].iter().any(|word| flags.starts_with(word));
+        let operator_follows = ["and", "or", "xor", "nand", "in"]
+            .iter()
+            .any(|word| flags.starts_with(word));
         if !flags.is_empty() && !operator_follows {
             self.at = word_end;
-            let error = Diagnostic::error("regex-flags", "a regular expression takes no flags", self.span(end, word_end));
-            self.report(error.hint(format!("write them inside: `/(?{flags}){}", self.slice(start + 1, end))));
+            let error = Diagnostic::error(
+                "regex-flags",
+                "a regular expression takes no flags",
+                self.span(end, word_end),
+            );
+            self.report(error.hint(format!(
+                "write them inside: `/(?{flags}){}",
+                self.slice(start + 1, end)
+            )));
         }
         Some(self.slice(start + 1, end - 1).to_owned())
     }
@@ -318,24 +401,62 @@ impl Parser<'_> {
                 return self.word_operand(is_left);
             }
         };
-        Some(Operand { kind, span: self.since(start) })
+        Some(Operand {
+            kind,
+            span: self.since(start),
+        })
     }
 
     /// A field wherever the text can be one, so `["x"]` is the field named `"x"`, quotes included.
     fn field_or_array(&mut self) -> Option<Operand> {
         let start = self.at;
         let Some(end) = selector_end(self.text, start) else {
+            if let Some(end) = self.unclosed_field(start) {
+                return Some(self.report_unclosed_field(end));
+            }
             let value = self.array()?;
             return self.constant(value);
         };
         self.at = end;
         let span = self.since(start);
         match FieldPath::parse(self.slice(start, end), self.options.escape_style) {
-            Ok(path) => Some(Operand { kind: OperandKind::Field(path), span }),
+            Ok(path) => Some(Operand {
+                kind: OperandKind::Field(path),
+                span,
+            }),
             Err(error) => {
                 self.report(Diagnostic::error("bad-field", error.to_string(), span));
                 None
             }
+        }
+    }
+
+    /// The end of the name in `[name`, when the line, or the part of it before the block, has no `]`.
+    fn unclosed_field(&self, start: usize) -> Option<usize> {
+        let rest = self.slice(start + 1, line_end(self.text, start));
+        let name = rest
+            .bytes()
+            .take_while(|&b| is_name(b) || b"@.".contains(&b))
+            .count();
+        let stop = rest.find(['[', ']', ',', '{']);
+        let closed = stop.is_some_and(|at| !rest.get(at..).unwrap_or_default().starts_with('{'));
+        (name > 0 && !closed).then_some(start + 1 + name)
+    }
+
+    fn report_unclosed_field(&mut self, end: usize) -> Operand {
+        let start = self.at;
+        self.at = end;
+        let name = self.slice(start + 1, end);
+        let span = self.since(start);
+        let error = Diagnostic::error(
+            "missing-bracket",
+            format!("missing `]` after `[{name}`"),
+            span,
+        );
+        self.report(error.hint(format!("write `[{name}]`")));
+        Operand {
+            kind: OperandKind::Field(FieldPath::top_level(name)),
+            span,
         }
     }
 
@@ -346,11 +467,18 @@ impl Parser<'_> {
             ValueKind::String(text) | ValueKind::Bareword(text) => OperandKind::String(text),
             ValueKind::Number(number) => OperandKind::Number(number),
             ValueKind::Array(elements) => {
-                let elements: Option<Vec<Operand>> = elements.into_iter().map(|element| self.constant(element)).collect();
+                let elements: Option<Vec<Operand>> = elements
+                    .into_iter()
+                    .map(|element| self.constant(element))
+                    .collect();
                 OperandKind::Array(elements?)
             }
             ValueKind::Hash(_) | ValueKind::Plugin(_) => {
-                self.report(Diagnostic::error("hash-in-condition", "a condition cannot hold a hash", span));
+                self.report(Diagnostic::error(
+                    "hash-in-condition",
+                    "a condition cannot hold a hash",
+                    span,
+                ));
                 return None;
             }
         };
@@ -379,19 +507,31 @@ impl Parser<'_> {
         let alone = is_left && matches!(byte(self.text, after), Some(b'{' | b')'));
         let (hint, kind) = if compared || alone || word.starts_with('@') {
             let path = FieldPath::top_level(word);
-            (format!("for the field write `[{word}]`"), OperandKind::Field(path))
+            (
+                format!("for the field write `[{word}]`"),
+                OperandKind::Field(path),
+            )
         } else if matches!(word, "true" | "false") {
-            let hint = format!("for text write `\"{word}\"`; a boolean field is tested by `[field]` or `![field]`");
+            let hint = format!(
+                "for text write `\"{word}\"`; a boolean field is tested by `[field]` or `![field]`"
+            );
             (hint, OperandKind::String(word.to_owned()))
         } else if matches!(word, "nil" | "null") {
             let hint = "there is no null; test for a missing field by `![field]`".to_owned();
             (hint, OperandKind::String(word.to_owned()))
         } else if word == "not" {
-            ("write `!` before a field or a parenthesis".to_owned(), OperandKind::String(word.to_owned()))
+            (
+                "write `!` before a field or a parenthesis".to_owned(),
+                OperandKind::String(word.to_owned()),
+            )
         } else {
-            (format!("for text write `\"{word}\"`, for a field `[{word}]`"), OperandKind::String(word.to_owned()))
+            (
+                format!("for text write `\"{word}\"`, for a field `[{word}]`"),
+                OperandKind::String(word.to_owned()),
+            )
         };
-        let message = format!("the word `{word}` cannot stand in a condition without quotes or brackets");
+        let message =
+            format!("the word `{word}` cannot stand in a condition without quotes or brackets");
         self.report(Diagnostic::error("bareword-in-condition", message, span).hint(hint));
         if word == "not" {
             self.trivia();
@@ -405,9 +545,15 @@ impl Parser<'_> {
             return;
         }
         let (found, span) = self.found(start);
-        let error = Diagnostic::error("expected-operand", format!("expected a field or a constant, found {found}"), span);
+        let error = Diagnostic::error(
+            "expected-operand",
+            format!("expected a field or a constant, found {found}"),
+            span,
+        );
         self.report(match self.peek() {
-            Some(b'%') => error.hint("placeholders do not work in conditions; write the field as `[name]`"),
+            Some(b'%') => {
+                error.hint("placeholders do not work in conditions; write the field as `[name]`")
+            }
             Some(b'$') => error.hint("put quotes around it"),
             _ => error,
         });
@@ -439,7 +585,10 @@ impl Parser<'_> {
         } else {
             warning.hint(format!("write `{source}`"))
         });
-        Some(Operand { kind: argument.kind, span })
+        Some(Operand {
+            kind: argument.kind,
+            span,
+        })
     }
 
     fn arguments(&mut self, open: usize) -> Option<Vec<Operand>> {
@@ -465,10 +614,16 @@ impl Parser<'_> {
                 _ => {
                     let (found, span) = self.found(self.at);
                     let message = format!("expected `)`, found {found}");
-                    let word = self.slice(super::scan::line_start(self.text, open), open).trim();
+                    let word = self
+                        .slice(super::scan::line_start(self.text, open), open)
+                        .trim();
                     let error = Diagnostic::error("method-call", message, span);
                     let is_not = word.ends_with("not");
-                    let hint = if is_not { "to negate write `!( … )`" } else { "there are no functions in conditions" };
+                    let hint = if is_not {
+                        "to negate write `!( … )`"
+                    } else {
+                        "there are no functions in conditions"
+                    };
                     self.report(error.hint(hint));
                     self.at = end;
                     return None;
@@ -486,21 +641,39 @@ impl Parser<'_> {
         let (found, span) = self.found(at);
         let missing_brace = super::has_newline(self.text, end, at) && self.items_follow();
         if missing_brace || at >= self.text.len() || byte(self.text, at) == Some(b'}') {
-            let error = Diagnostic::error("expected-brace", "expected `{` after the condition", self.span(end, end));
+            let error = Diagnostic::error(
+                "expected-brace",
+                "expected `{` after the condition",
+                self.span(end, end),
+            );
             self.report(error);
             return;
         }
         let word = self.slice(at, name_end(self.text, at));
-        let error = Diagnostic::error("unexpected", format!("unexpected {found} in a condition"), span);
+        let error = Diagnostic::error(
+            "unexpected",
+            format!("unexpected {found} in a condition"),
+            span,
+        );
         self.report(match byte(self.text, at) {
-            Some(b'=' | b'!' | b'<' | b'>') => error.hint("only two operands can be compared; join comparisons with `and`"),
+            Some(b'=' | b'!' | b'<' | b'>') => {
+                error.hint("only two operands can be compared; join comparisons with `and`")
+            }
             Some(b')') => error.hint("no parenthesis is open here; remove it"),
-            Some(b'[') if !byte(self.text, end).is_some_and(is_blank) => error.hint("write nested fields as `[a][b]`"),
+            Some(b'[') if !byte(self.text, end).is_some_and(is_blank) => {
+                error.hint("write nested fields as `[a][b]`")
+            }
             Some(b'"' | b'\'' | b'[') => error.hint("an operator is missing before it"),
-            _ if ["contains", "includes", "has"].contains(&word) => error.hint("write `\"text\" in [field]`"),
-            _ if ["matches", "like", "match"].contains(&word) => error.hint("write `[field] =~ /pattern/`"),
+            _ if ["contains", "includes", "has"].contains(&word) => {
+                error.hint("write `\"text\" in [field]`")
+            }
+            _ if ["matches", "like", "match"].contains(&word) => {
+                error.hint("write `[field] =~ /pattern/`")
+            }
             _ if word == "not" => error.hint("write `not in`, or `!( … )` around a condition"),
-            _ => error.hint("conditions are joined by `and`, `or`, `xor` or `nand`, and end at `{`"),
+            _ => {
+                error.hint("conditions are joined by `and`, `or`, `xor` or `nand`, and end at `{`")
+            }
         });
     }
 }
@@ -536,8 +709,13 @@ fn reduce<T>(
     };
     for operand in operands {
         done.push(operand);
-        let Some(&(operator, _)) = operators.next() else { break };
-        while pending.last().is_some_and(|&last| precedence(last) > precedence(operator)) {
+        let Some(&(operator, _)) = operators.next() else {
+            break;
+        };
+        while pending
+            .last()
+            .is_some_and(|&last| precedence(last) > precedence(operator))
+        {
             collapse(&mut done, pending.pop()?)?;
             if single_step {
                 break;
@@ -563,22 +741,42 @@ fn surprising_or(operators: &[(BoolOp, Span)]) -> Option<Span> {
 const QUOTED_OPERAND: usize = 24;
 
 fn operand_names(parser: &Parser<'_>, operands: &[Cond]) -> Vec<String> {
-    let sources: Vec<&str> = operands.iter().map(|operand| parser.source.slice(operand.span)).collect();
-    if operands.len() <= 6 && sources.iter().all(|source| source.len() <= QUOTED_OPERAND && !source.contains('\n')) {
+    let sources: Vec<&str> = operands
+        .iter()
+        .map(|operand| parser.source.slice(operand.span))
+        .collect();
+    if operands.len() <= 6
+        && sources
+            .iter()
+            .all(|source| source.len() <= QUOTED_OPERAND && !source.contains('\n'))
+    {
         return sources.into_iter().map(str::to_owned).collect();
     }
-    ('A'..='Z').map(String::from).chain(std::iter::repeat("…".to_owned())).take(operands.len()).collect()
+    ('A'..='Z')
+        .map(String::from)
+        .chain(std::iter::repeat("…".to_owned()))
+        .take(operands.len())
+        .collect()
 }
 
 /// The grouping as text with all its parentheses.
 fn described(names: &[String], operators: &[(BoolOp, Span)], single_step: bool) -> String {
-    let pairs: Vec<(String, Option<BoolOp>)> = names.iter().map(|name| (name.clone(), None)).collect();
+    let pairs: Vec<(String, Option<BoolOp>)> =
+        names.iter().map(|name| (name.clone(), None)).collect();
     let wrap = |(text, operator): (String, Option<BoolOp>), outer: BoolOp| match operator {
         Some(inner) if inner != outer => format!("({text})"),
         _ => text,
     };
     let joined = reduce(pairs, operators, single_step, |operator, left, right| {
-        (format!("{} {} {}", wrap(left, operator), operator.word(), wrap(right, operator)), Some(operator))
+        (
+            format!(
+                "{} {} {}",
+                wrap(left, operator),
+                operator.word(),
+                wrap(right, operator)
+            ),
+            Some(operator),
+        )
     });
     format!("`{}`", joined.map(|(text, _)| text).unwrap_or_default())
 }
@@ -588,13 +786,24 @@ mod tests {
     use super::*;
 
     fn operators(words: &[bool]) -> Vec<(BoolOp, Span)> {
-        words.iter().map(|&and| (if and { BoolOp::And } else { BoolOp::Or }, Span::default())).collect()
+        words
+            .iter()
+            .map(|&and| (if and { BoolOp::And } else { BoolOp::Or }, Span::default()))
+            .collect()
     }
 
     fn evaluate(values: u32, operators: &[(BoolOp, Span)], single_step: bool) -> bool {
-        let operands = (0..=operators.len()).map(|i| values >> i & 1 == 1).collect();
-        reduce(operands, operators, single_step, |operator, a, b| if operator == BoolOp::And { a && b } else { a || b })
-            .unwrap()
+        let operands = (0..=operators.len())
+            .map(|i| values >> i & 1 == 1)
+            .collect();
+        reduce(operands, operators, single_step, |operator, a, b| {
+            if operator == BoolOp::And {
+                a && b
+            } else {
+                a || b
+            }
+        })
+        .unwrap()
     }
 
     #[test]
@@ -603,8 +812,8 @@ mod tests {
             for pattern in 0..1_u32 << length {
                 let words: Vec<bool> = (0..length).map(|i| pattern >> i & 1 == 1).collect();
                 let operators = operators(&words);
-                let differs =
-                    (0..1 << (length + 1)).any(|v| evaluate(v, &operators, true) != evaluate(v, &operators, false));
+                let differs = (0..1 << (length + 1))
+                    .any(|v| evaluate(v, &operators, true) != evaluate(v, &operators, false));
                 assert_eq!(differs, surprising_or(&operators).is_some(), "{words:?}");
             }
         }
@@ -620,6 +829,9 @@ mod tests {
         assert_eq!(show(&[and, and, or]), "`a and ((b and c) or d)`");
         assert_eq!(show(&[and, and, and, or]), "`a and b and ((c and d) or e)`");
         assert_eq!(show(&[or, and, and, or]), "`a or (b and ((c and d) or e))`");
-        assert_eq!(described(&names[..4], &operators(&[and, and, or]), false), "`(a and b and c) or d`");
+        assert_eq!(
+            described(&names[..4], &operators(&[and, and, or]), false),
+            "`(a and b and c) or d`"
+        );
     }
 }

@@ -4,22 +4,26 @@
 //! alternatives in order, it reaches the same decision for every text that the grammar accepts. Texts it does not
 //! accept are read on as their authors most likely meant them, after one error.
 
+mod branch;
+mod collection;
 mod condition;
 mod number;
+mod oracle;
+mod properties;
 mod scan;
+mod strings;
 mod tests;
 mod value;
 
-use crate::language::ast::{
-    Arm, Branch, Cond, CondKind, Config, Item, Name, Operand, OperandKind, Section, SectionKind, Span,
-};
+use crate::language::ast::{Config, Item, Name, Section, SectionKind, Span};
 use crate::language::diagnostic::{Diagnostic, did_you_mean};
 use crate::language::field_path::EscapeStyle;
 use crate::language::lint;
 use crate::language::source::SourceMap;
 use scan::{
-    byte, first_on_line, has_newline, indent, is_blank, is_name, is_quote, line_end, matching_end, name_end,
-    name_then, odd_blank, section_starts, skip_lexeme, skip_trivia, starts_with, string_end, unclosed_braces,
+    byte, first_on_line, has_newline, indent, is_blank, is_name, is_quote, line_end, matching_end,
+    name_end, name_then, odd_blank, section_starts, skip_lexeme, skip_trivia, starts_with,
+    string_end, unclosed_braces,
 };
 
 /// Deepest nesting of blocks, arrays, hashes and parentheses.
@@ -60,9 +64,15 @@ pub fn parse(source: &SourceMap, options: ParseOptions) -> Parsed {
     let mut parser = Parser::new(source, options);
     let config = parser.config();
     let mut diagnostics = parser.diagnostics;
-    lint::lint(&config, source, &mut diagnostics);
+    // A tree with holes would be warned of for what only recovery put there.
+    if parser.errors == 0 {
+        lint::lint(&config, source, &mut diagnostics);
+    }
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
-    Parsed { config, diagnostics }
+    Parsed {
+        config,
+        diagnostics,
+    }
 }
 
 /// What an error has decided about the blocks around it.
@@ -158,9 +168,10 @@ impl<'a> Parser<'a> {
         let end = match byte(self.text, at) {
             None => return ("the end of the text".to_owned(), self.span(at, at)),
             Some(b) if is_name(b) => name_end(self.text, at),
-            Some(b) if is_quote(b) => {
-                string_end(self.text, at).unwrap_or(at + 1).min(line_end(self.text, at)).max(at + 1)
-            }
+            Some(b) if is_quote(b) => string_end(self.text, at)
+                .unwrap_or(at + 1)
+                .min(line_end(self.text, at))
+                .max(at + 1),
             Some(_) => scan::next_char(self.text, at),
         };
         let shown: String = self.slice(at, end).chars().take(40).collect();
@@ -181,10 +192,16 @@ impl<'a> Parser<'a> {
                 let code = self.slice(at, at + len).chars().next().map_or(0, u32::from);
                 let message = format!("the character U+{code:04X} looks like a blank but is none");
                 let error = Diagnostic::error("odd-blank", message, self.span(at, at + len));
-                self.report(error.hint("replace it by an ordinary space, here and wherever else it stands"));
+                self.report(
+                    error.hint("replace it by an ordinary space, here and wherever else it stands"),
+                );
                 return;
             }
-            at = if byte(self.text, at) == Some(b'#') { line_end(self.text, at) } else { at + 1 };
+            at = if byte(self.text, at) == Some(b'#') {
+                line_end(self.text, at)
+            } else {
+                at + 1
+            };
         }
     }
 
@@ -202,8 +219,12 @@ impl<'a> Parser<'a> {
         if self.errors == MAX_ERRORS {
             let end = self.span(self.text.len(), self.text.len());
             self.diagnostics.push(
-                Diagnostic::error("too-many-errors", format!("more than {MAX_ERRORS} errors; the rest is not read"), end)
-                    .hint("check that this is a pipeline configuration"),
+                Diagnostic::error(
+                    "too-many-errors",
+                    format!("more than {MAX_ERRORS} errors; the rest is not read"),
+                    end,
+                )
+                .hint("check that this is a pipeline configuration"),
             );
             self.give_up();
         }
@@ -223,7 +244,10 @@ impl<'a> Parser<'a> {
     fn report_missing_brace(&mut self, open: &Open, closer: char) {
         let open = self.suspect.take().unwrap_or_else(|| open.clone());
         let line = self.line(open.span.start as usize);
-        let message = format!("missing `{closer}`: {} opened on line {line} is never closed", open.what);
+        let message = format!(
+            "missing `{closer}`: {} opened on line {line} is never closed",
+            open.what
+        );
         self.report(
             Diagnostic::error("missing-brace", message, open.span)
                 .label("opened here")
@@ -248,7 +272,9 @@ impl<'a> Parser<'a> {
         if self.depth >= MAX_DEPTH {
             let error = Diagnostic::error(
                 "too-deep",
-                format!("blocks, arrays and parentheses are nested more than {MAX_DEPTH} levels deep"),
+                format!(
+                    "blocks, arrays and parentheses are nested more than {MAX_DEPTH} levels deep"
+                ),
                 self.span(self.at, self.at),
             );
             self.report(error);
@@ -277,7 +303,10 @@ impl<'a> Parser<'a> {
             let Some(b) = self.peek() else { return config };
             let end = name_end(self.text, start);
             let brace = skip_trivia(self.text, end);
-            if let (Some(kind), true) = (section_kind(self.slice(start, end)), byte(self.text, brace) == Some(b'{')) {
+            if let (Some(kind), true) = (
+                section_kind(self.slice(start, end)),
+                byte(self.text, brace) == Some(b'{'),
+            ) {
                 self.at = brace;
                 extra_brace_seen = false;
                 config.sections.push(self.section(kind, start));
@@ -286,7 +315,12 @@ impl<'a> Parser<'a> {
                     self.extra_brace(config.sections.last());
                 }
                 self.at += 1;
-            } else if let Some(section) = self.stray(start, end, brace, config.sections.last().map(|last| last.kind)) {
+            } else if let Some(section) = self.stray(
+                start,
+                end,
+                brace,
+                config.sections.last().map(|last| last.kind),
+            ) {
                 extra_brace_seen = true;
                 config.sections.push(section);
             }
@@ -296,52 +330,93 @@ impl<'a> Parser<'a> {
     fn section(&mut self, kind: SectionKind, start: usize) -> Section {
         self.missing_braces = unclosed_braces(self.text, self.at);
         self.suspect = None;
-        let open = Open { what: format!("`{}`", kind.keyword()), span: self.span(start, self.at + 1) };
+        let open = Open {
+            what: format!("`{}`", kind.keyword()),
+            span: self.span(start, self.at + 1),
+        };
         let items = self.block(&open).unwrap_or_default();
-        Section { kind, items, span: self.since(start) }
+        Section {
+            kind,
+            items,
+            span: self.since(start),
+        }
     }
 
     fn extra_brace(&mut self, last: Option<&Section>) {
-        let mut error = Diagnostic::error("extra-brace", "this `}` closes nothing", self.span(self.at, self.at + 1));
+        let mut error = Diagnostic::error(
+            "extra-brace",
+            "this `}` closes nothing",
+            self.span(self.at, self.at + 1),
+        );
         if let Some(last) = last {
             let line = self.line(last.span.start as usize);
             let keyword = last.kind.keyword();
-            error = error.hint(format!("`{keyword}` of line {line} is closed already; remove one `}}`"));
+            error = error.hint(format!(
+                "`{keyword}` of line {line} is closed already; remove one `}}`"
+            ));
         }
         self.report(error);
     }
 
     /// Something between sections that is none. Reads what follows as the section it was probably meant for.
-    fn stray(&mut self, start: usize, end: usize, brace: usize, last: Option<SectionKind>) -> Option<Section> {
+    fn stray(
+        &mut self,
+        start: usize,
+        end: usize,
+        brace: usize,
+        last: Option<SectionKind>,
+    ) -> Option<Section> {
         let word = self.slice(start, end);
         let name_span = self.span(start, end);
         let is_block = byte(self.text, brace) == Some(b'{');
         let meant = did_you_mean(word, ["input", "filter", "output"].into_iter());
         if let Some(kind) = section_kind(word) {
-            self.report(Diagnostic::error("missing-brace", format!("expected `{{` after `{word}`"), name_span));
+            self.report(Diagnostic::error(
+                "missing-brace",
+                format!("expected `{{` after `{word}`"),
+                name_span,
+            ));
             self.at = brace;
-            return self.items_follow().then(|| self.rest_of_section(kind, start));
+            return self
+                .items_follow()
+                .then(|| self.rest_of_section(kind, start));
         }
         if let (true, Some(keyword), Some(kind)) = (is_block, meant, meant.and_then(section_kind)) {
-            let error = Diagnostic::error("unknown-section", format!("there is no section `{word}`"), name_span);
+            let error = Diagnostic::error(
+                "unknown-section",
+                format!("there is no section `{word}`"),
+                name_span,
+            );
             self.report(error.hint(format!("did you mean `{keyword}`?")));
             self.at = brace;
             return Some(self.section(kind, start));
         }
-        let is_item = (is_block && end > start) || matches!(word, "if" | "else" | "elsif" | "elseif");
+        let is_item =
+            (is_block && end > start) || matches!(word, "if" | "else" | "elsif" | "elseif");
         if is_item || (end > start && starts_with(self.text, brace, "=>")) {
             let what = format!("`{word}` stands outside of any section");
             let hint = match last {
-                Some(kind) => format!("an earlier `}}` closes `{}` too soon; remove it", kind.keyword()),
+                Some(kind) => format!(
+                    "an earlier `}}` closes `{}` too soon; remove it",
+                    kind.keyword()
+                ),
                 None => format!("wrap it: `filter {{ {word} … }}`, or `input`, or `output`"),
             };
             self.report(Diagnostic::error("outside-section", what, name_span).hint(hint));
+            if starts_with(self.text, brace, "=>") {
+                self.at = skip_trivia(self.text, brace + 2);
+                let _ = self.value();
+            }
             return Some(self.rest_of_section(last.unwrap_or(SectionKind::Filter), start));
         }
         let (found, span) = self.found(start);
         self.report(
-            Diagnostic::error("expected-section", format!("expected a section, found {found}"), span)
-                .hint("a pipeline consists of `input { … }`, `filter { … }` and `output { … }`"),
+            Diagnostic::error(
+                "expected-section",
+                format!("expected a section, found {found}"),
+                span,
+            )
+            .hint("a pipeline consists of `input { … }`, `filter { … }` and `output { … }`"),
         );
         self.skip_to_section();
         None
@@ -356,13 +431,19 @@ impl<'a> Parser<'a> {
     fn rest_of_section(&mut self, kind: SectionKind, start: usize) -> Section {
         self.missing_braces = 0;
         let items = self.items(None).unwrap_or_default();
-        Section { kind, items, span: self.since(start) }
+        Section {
+            kind,
+            items,
+            span: self.since(start),
+        }
     }
 
     fn skip_to_section(&mut self) {
         loop {
             self.at = skip_lexeme(self.text, self.at);
-            if self.at_end() || (first_on_line(self.text, self.at) && section_starts(self.text, self.at)) {
+            if self.at_end()
+                || (first_on_line(self.text, self.at) && section_starts(self.text, self.at))
+            {
                 return;
             }
         }
@@ -403,7 +484,9 @@ impl<'a> Parser<'a> {
                     self.at += 1;
                     return Some(items);
                 }
-                Some(_) if section_starts(self.text, self.at) => self.section_in_items(open, &mut items),
+                Some(_) if section_starts(self.text, self.at) => {
+                    self.section_in_items(open, &mut items);
+                }
                 Some(_) => items.extend(self.item()),
             }
         }
@@ -424,9 +507,15 @@ impl<'a> Parser<'a> {
         let word = self.slice(self.at, end);
         let span = self.span(self.at, end);
         let message = format!("the section `{word}` stands inside {}", open.what);
-        self.report(Diagnostic::error("nested-section", message, span).hint("sections cannot be nested; move it out"));
+        self.report(
+            Diagnostic::error("nested-section", message, span)
+                .hint("sections cannot be nested; move it out"),
+        );
         self.at = skip_trivia(self.text, end);
-        let inner = Open { what: format!("`{word}`"), span };
+        let inner = Open {
+            what: format!("`{word}`"),
+            span,
+        };
         items.extend(self.block(&inner).unwrap_or_default());
     }
 
@@ -444,7 +533,11 @@ impl<'a> Parser<'a> {
         let Some(name) = self.name() else {
             let (found, span) = self.found(start);
             if !self.blame_string(start) {
-                self.report(Diagnostic::error("expected-plugin", format!("expected a plugin, found {found}"), span));
+                self.report(Diagnostic::error(
+                    "expected-plugin",
+                    format!("expected a plugin, found {found}"),
+                    span,
+                ));
                 self.skip_to_item();
             }
             return None;
@@ -460,7 +553,9 @@ impl<'a> Parser<'a> {
         if self.sees("=>") {
             let message = format!("the option `{}` stands outside of a plugin", name.text);
             let error = Diagnostic::error("option-outside-plugin", message, name.span);
-            self.report(error.hint("an earlier `}` closes its plugin too soon, or the plugin's name is missing"));
+            self.report(error.hint(
+                "an earlier `}` closes its plugin too soon, or the plugin's name is missing",
+            ));
             self.at += 2;
             self.trivia();
             let _ = self.value();
@@ -474,32 +569,12 @@ impl<'a> Parser<'a> {
         None
     }
 
-    /// `else` and its misspellings without an `if` before them. Their blocks are read for the errors in them.
-    fn stray_else(&mut self, start: usize, word: &str) -> Option<Item> {
-        self.at = start + word.len();
-        let span = self.since(start);
-        self.trivia();
-        let error = Diagnostic::error("else-without-if", format!("`{word}` without an `if` before it"), span);
-        self.report(error.hint("`else` must follow directly after the `}` of its `if`"));
-        if word != "else" || self.branch_starts(self.at, "if") {
-            self.at += if word == "else" { 2 } else { 0 };
-            let _ = self.arm(start, word);
-        } else if self.peek() == Some(b'{') {
-            let open = Open { what: format!("`{word}`"), span };
-            let _ = self.block(&open);
-        } else {
-            self.skip_to_item();
-        }
-        None
-    }
-
     /// To the next place where an item, or the end of the block, may be: over a block on the same line, or to a line
     /// that begins like an item.
     fn skip_to_item(&mut self) {
         loop {
             match self.peek() {
-                None => return,
-                Some(b'}') => return,
+                None | Some(b'}') => return,
                 Some(b'{') => {
                     match matching_end(self.text, self.at) {
                         Some(end) => self.at = end,
@@ -509,136 +584,9 @@ impl<'a> Parser<'a> {
                 }
                 Some(_) => self.at = skip_lexeme(self.text, self.at),
             }
-            let starts_item = name_then(self.text, self.at, "{") || self.branch_starts(self.at, "if");
-            if first_on_line(self.text, self.at) && starts_item {
-                return;
-            }
-        }
-    }
-
-    // ---- branches ----
-
-    /// Whether a conditional starts at `at` with the given keyword, which may touch what follows it: `if[a]`, and by
-    /// the grammar even `if5` and `iffoo([a])`.
-    fn branch_starts(&self, at: usize, keyword: &str) -> bool {
-        if !starts_with(self.text, at, keyword) {
-            return false;
-        }
-        let rest = at + keyword.len();
-        let end = name_end(self.text, at);
-        let after = byte(self.text, skip_trivia(self.text, end));
-        if end == rest {
-            return !starts_with(self.text, skip_trivia(self.text, end), "=>");
-        }
-        after == Some(b'(') || (after != Some(b'=') && scan::number_end(self.text, rest) == Some(end))
-    }
-
-    fn branch(&mut self) -> Option<Branch> {
-        let start = self.at;
-        self.at += 2;
-        let mut arms: Vec<Arm> = self.arm(start, "if").into_iter().collect();
-        let mut otherwise = None;
-        while !self.unwinding() {
-            let end = self.at;
-            self.trivia();
-            let arm_start = self.at;
-            if let Some(keyword) = self.else_if() {
-                arms.extend(self.arm(arm_start, keyword));
-            } else if self.sees("else") && byte(self.text, skip_trivia(self.text, self.at + 4)) == Some(b'{') {
-                self.at = skip_trivia(self.text, self.at + 4);
-                let open = Open { what: "`else`".to_owned(), span: self.span(arm_start, arm_start + 4) };
-                otherwise = Some(self.block(&open).unwrap_or_default());
-                break;
-            } else {
-                self.at = end;
-                break;
-            }
-        }
-        (!arms.is_empty()).then(|| Branch { arms, otherwise, span: self.since(start) })
-    }
-
-    /// Consumes `else if`, or what was meant as such.
-    fn else_if(&mut self) -> Option<&'static str> {
-        let start = self.at;
-        let end = name_end(self.text, start);
-        match self.slice(start, end) {
-            word @ ("elsif" | "elif") => {
-                let error = Diagnostic::error("elsif", format!("there is no `{word}`"), self.span(start, end));
-                self.report(error.hint("write `else if`"));
-                self.at = end;
-            }
-            "elseif" => {
-                // The grammar wants no blank between the two words.
-                let message = "`elseif` is read as `else if`";
-                self.report(Diagnostic::warning("elseif", message, self.span(start, end)).hint("write `else if`"));
-                self.at = end;
-            }
-            "else" => {
-                let condition = skip_trivia(self.text, end);
-                if !self.branch_starts(condition, "if") {
-                    return None;
-                }
-                self.at = condition + 2;
-            }
-            _ => return None,
-        }
-        Some("else if")
-    }
-
-    /// Condition and block, from behind the keyword.
-    fn arm(&mut self, start: usize, keyword: &str) -> Option<Arm> {
-        let open = Open { what: format!("`{keyword}`"), span: self.since(start) };
-        self.trivia();
-        let condition = self.arm_condition(&open);
-        if self.unwinding() {
-            return None;
-        }
-        self.trivia();
-        let items = if self.peek() == Some(b'{') {
-            self.block(&open)?
-        } else if self.items_follow() && self.peek().is_some_and(is_name) {
-            self.items(Some(&open))?
-        } else {
-            return None;
-        };
-        // What stands in the block is worth reading even if its condition is not.
-        let condition = condition.unwrap_or_else(|| {
-            let kind = OperandKind::String(String::new());
-            Cond { kind: CondKind::Truthy(Operand { kind, span: open.span }), span: open.span }
-        });
-        Some(Arm { condition, items, span: self.since(start) })
-    }
-
-    /// The condition of an arm, and whatever stands between it and the block.
-    fn arm_condition(&mut self, open: &Open) -> Option<Cond> {
-        if self.peek() == Some(b'{') {
-            let error = Diagnostic::error("missing-condition", format!("{} has no condition", open.what), open.span);
-            self.report(error.hint("write for example `if [type] == \"apache\" {`"));
-            return None;
-        }
-        let outer = std::mem::replace(&mut self.in_condition, true);
-        let condition = self.condition();
-        self.in_condition = outer;
-        let end = self.at;
-        self.trivia();
-        if self.unwinding() || self.peek() == Some(b'{') {
-            return condition;
-        }
-        if condition.is_some() {
-            self.report_after_condition(end);
-        }
-        if has_newline(self.text, end, self.at) && self.items_follow() {
-            return condition;
-        }
-        self.skip_to_block();
-        condition
-    }
-
-    /// To the brace that opens the block of a broken condition, if there is one before the next item or brace.
-    fn skip_to_block(&mut self) {
-        while !self.at_end() && !matches!(self.peek(), Some(b'{' | b'}')) {
-            self.at = skip_lexeme(self.text, self.at);
-            if first_on_line(self.text, self.at) && self.items_follow() {
+            if first_on_line(self.text, self.at)
+                && (name_then(self.text, self.at, "{") || self.branch_starts(self.at, "if"))
+            {
                 return;
             }
         }
@@ -672,86 +620,10 @@ impl Parser<'_> {
             return None;
         }
         self.at = end;
-        Some(Name { text: self.slice(inner.0, inner.1).to_owned(), span: self.since(start) })
-    }
-
-    /// When the string read last stands right before `unexpected` and looks as if it lost its closing quote, reports
-    /// that, goes back to where it was probably meant to end, and says so.
-    fn blame_string(&mut self, unexpected: usize) -> bool {
-        let Some(span) = self.last_string.take() else { return false };
-        let (start, end) = (span.start as usize, span.end as usize);
-        if skip_trivia(self.text, end) != unexpected {
-            return false;
-        }
-        if let Some(at) = self.escaped_end(start, end) {
-            self.report_escaped_end(at);
-            return true;
-        }
-        let first_line = line_end(self.text, start);
-        let rest = self.slice(first_line.min(end), end);
-        let looks_like_config = rest.contains("=>")
-            || rest.lines().skip(1).any(|line| line.trim_start().starts_with(['}', ']']) || line.trim_end().ends_with('{'));
-        if !looks_like_config {
-            return false;
-        }
-        self.report_open_string(start, end);
-        true
-    }
-
-    /// Where inside a string `\"` stands like the end of a string: before the end of a line, or before a closer.
-    fn escaped_end(&self, start: usize, end: usize) -> Option<usize> {
-        let quote = byte(self.text, start)?;
-        let mut at = start + 1;
-        while at + 1 < end {
-            if byte(self.text, at) == Some(b'\\') && byte(self.text, at + 1) == Some(quote) {
-                let rest = self.slice(at + 2, line_end(self.text, at)).trim();
-                if rest.is_empty() || rest.starts_with("=>") || rest.starts_with([']', '}', ',', '#']) {
-                    return Some(at);
-                }
-                at += 1;
-            }
-            at += 1;
-        }
-        None
-    }
-
-    fn report_escaped_end(&mut self, at: usize) {
-        let span = self.span(at, at + 2);
-        let quoted = self.slice(at, at + 2);
-        let message = format!("the string does not end here: a backslash keeps `{}` from ending it", &quoted[1..]);
-        let error = Diagnostic::error("unterminated-string", message, span);
-        self.report(error.hint("a string cannot end in a backslash; leave it out, or write a path with `/`"));
-        self.resume(at + 2);
-    }
-
-    /// Reports that a string lacks its closing quote, and goes on behind its first line, before the closing brackets
-    /// of that line whose openers stand before the string.
-    fn report_open_string(&mut self, start: usize, end: usize) {
-        let quote = self.slice(start, start + 1);
-        let last = self.line(end.saturating_sub(1));
-        let message = if end >= self.text.len() && string_end(self.text, start).is_none() {
-            format!("the string that begins here has no closing `{quote}`")
-        } else {
-            format!("the string that begins here runs on to line {last}; its closing `{quote}` is missing")
-        };
-        let error = Diagnostic::error("unterminated-string", message, self.span(start, line_end(self.text, start)));
-        self.report(error.hint(format!("add the closing `{quote}`")));
-        let before = self.slice(scan::line_start(self.text, start), start);
-        let count = |chars: [char; 2]| before.matches(chars).count();
-        let mut closers = count(['{', '[']).saturating_sub(count(['}', ']']));
-        let mut line = self.slice(start + 1, line_end(self.text, start)).trim_end();
-        while closers > 0 && line.ends_with(['}', ']']) {
-            line = line.get(..line.len() - 1).unwrap_or_default().trim_end();
-            closers -= 1;
-        }
-        self.resume(start + 1 + line.len());
-    }
-
-    /// Goes on from `at`, unless parsing was given up.
-    fn resume(&mut self, at: usize) {
-        if self.unwind != Unwind::ToSections {
-            self.at = at;
-        }
+        Some(Name {
+            text: self.slice(inner.0, inner.1).to_owned(),
+            span: self.since(start),
+        })
     }
 
     /// Whether the value that ended at `end` is followed by something it may not touch.

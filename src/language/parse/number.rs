@@ -21,17 +21,32 @@ pub(super) fn number(text: &str) -> Result<Number, NumberError> {
     }
     let source = text.to_owned();
     if text.contains('.') {
-        return Ok(Number::Float { value: text.parse().unwrap_or(f64::NAN), text: source });
+        return Ok(Number::Float {
+            value: text.parse().unwrap_or(f64::NAN),
+            text: source,
+        });
     }
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
-    let radix = if digits.len() > 1 && digits.starts_with('0') { 8 } else { 10 };
+    let (sign, digits) = text
+        .strip_prefix('-')
+        .map_or(("", text), |digits| ("-", digits));
+    let radix = if digits.len() > 1 && digits.starts_with('0') {
+        8
+    } else {
+        10
+    };
     if radix == 8 && digits.contains(['8', '9']) {
         return Err(NumberError::NotOctal);
     }
     if let Ok(value) = i128::from_str_radix(&format!("{sign}{digits}"), radix) {
-        return Ok(Number::Int { value, text: source });
+        return Ok(Number::Int {
+            value,
+            text: source,
+        });
     }
-    Ok(Number::BigInt { digits: format!("{sign}{}", to_decimal(digits, radix)), text: source })
+    Ok(Number::BigInt {
+        digits: format!("{sign}{}", to_decimal(digits, radix)),
+        text: source,
+    })
 }
 
 /// The digits in base ten without leading zeros.
@@ -52,7 +67,11 @@ fn to_decimal(digits: &str, radix: u32) -> String {
             decimal.push(carry);
         }
     }
-    decimal.iter().rev().filter_map(|&place| char::from_digit(place, 10)).collect()
+    decimal
+        .iter()
+        .rev()
+        .filter_map(|&place| char::from_digit(place, 10))
+        .collect()
 }
 
 #[cfg(test)]
@@ -84,8 +103,20 @@ mod tests {
 
     #[test]
     fn floats_keep_their_text() {
-        assert_eq!(number("5."), Ok(Number::Float { value: 5.0, text: "5.".into() }));
-        assert_eq!(number("-08.50"), Ok(Number::Float { value: -8.5, text: "-08.50".into() }));
+        assert_eq!(
+            number("5."),
+            Ok(Number::Float {
+                value: 5.0,
+                text: "5.".into()
+            })
+        );
+        assert_eq!(
+            number("-08.50"),
+            Ok(Number::Float {
+                value: -8.5,
+                text: "-08.50".into()
+            })
+        );
     }
 
     #[test]
@@ -93,7 +124,10 @@ mod tests {
         let max = i128::MAX.to_string();
         assert_eq!(int(&max), i128::MAX);
         assert_eq!(big(&format!("-{max}0")), format!("-{max}0"));
-        assert_eq!(big(&format!("01{}", "0".repeat(43))), (1_u32..=43).fold("1".to_owned(), |n, _| times_eight(&n)));
+        assert_eq!(
+            big(&format!("01{}", "0".repeat(43))),
+            (1_u32..=43).fold("1".to_owned(), |n, _| times_eight(&n))
+        );
         assert_eq!(number(&"9".repeat(1001)), Err(NumberError::TooLong));
     }
 

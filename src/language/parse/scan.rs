@@ -6,7 +6,8 @@ pub(super) fn byte(text: &[u8], at: usize) -> Option<u8> {
 }
 
 pub(super) fn starts_with(text: &[u8], at: usize, what: &str) -> bool {
-    text.get(at..).is_some_and(|rest| rest.starts_with(what.as_bytes()))
+    text.get(at..)
+        .is_some_and(|rest| rest.starts_with(what.as_bytes()))
 }
 
 /// The offset behind the character at `at`; the end of the text stays where it is.
@@ -32,9 +33,12 @@ pub(super) fn is_quote(b: u8) -> bool {
 
 /// Length of a character that looks like a blank but is none in this language: no-break space and its kin.
 pub(super) fn odd_blank(text: &[u8], at: usize) -> Option<usize> {
-    const ODD: [&str; 8] =
-        ["\u{a0}", "\u{feff}", "\u{200b}", "\u{202f}", "\u{2009}", "\u{3000}", "\u{2028}", "\u{c}"];
-    ODD.iter().find(|odd| starts_with(text, at, odd)).map(|odd| odd.len())
+    const ODD: [&str; 8] = [
+        "\u{a0}", "\u{feff}", "\u{200b}", "\u{202f}", "\u{2009}", "\u{3000}", "\u{2028}", "\u{c}",
+    ];
+    ODD.iter()
+        .find(|odd| starts_with(text, at, odd))
+        .map(|odd| odd.len())
 }
 
 /// Past blanks and comments.
@@ -55,24 +59,35 @@ pub(super) fn skip_trivia(text: &[u8], mut at: usize) -> usize {
 /// The offset of the line feed that ends the line, or the end of the text.
 pub(super) fn line_end(text: &[u8], at: usize) -> usize {
     let rest = text.get(at..).unwrap_or_default();
-    rest.iter().position(|&b| b == b'\n').map_or(text.len(), |n| at + n)
+    rest.iter()
+        .position(|&b| b == b'\n')
+        .map_or(text.len(), |n| at + n)
 }
 
 pub(super) fn line_start(text: &[u8], at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
-    before.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1)
+    before
+        .iter()
+        .rposition(|&b| b == b'\n')
+        .map_or(0, |n| n + 1)
 }
 
 /// Blanks at the beginning of the line that holds `at`.
 pub(super) fn indent(text: &[u8], at: usize) -> usize {
     let line = text.get(line_start(text, at)..).unwrap_or_default();
-    line.iter().take_while(|&&b| b == b' ' || b == b'\t').count()
+    line.iter()
+        .take_while(|&&b| b == b' ' || b == b'\t')
+        .count()
 }
 
 /// Whether only blanks stand before `at` on its line. Reads no more than those blanks.
 pub(super) fn first_on_line(text: &[u8], at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
-    before.iter().rev().find(|&&b| b != b' ' && b != b'\t').is_none_or(|&b| b == b'\n')
+    before
+        .iter()
+        .rev()
+        .find(|&&b| b != b' ' && b != b'\t')
+        .is_none_or(|&b| b == b'\n')
 }
 
 pub(super) fn has_newline(text: &[u8], from: usize, to: usize) -> bool {
@@ -91,7 +106,10 @@ pub(super) fn bareword_end(text: &[u8], at: usize) -> usize {
         return at;
     }
     let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|&&b| is_name(b) && b != b'-').count()
+    at + rest
+        .iter()
+        .take_while(|&&b| is_name(b) && b != b'-')
+        .count()
 }
 
 /// The end of a number, `-?[0-9]+(\.[0-9]*)?`.
@@ -105,7 +123,11 @@ pub(super) fn number_end(text: &[u8], at: usize) -> Option<usize> {
     if whole == first {
         return None;
     }
-    Some(if byte(text, whole) == Some(b'.') { digits(whole + 1) } else { whole })
+    Some(if byte(text, whole) == Some(b'.') {
+        digits(whole + 1)
+    } else {
+        whole
+    })
 }
 
 /// Behind the closing quote of the string that begins at `at`. A backslash before the quote keeps it from ending the
@@ -175,11 +197,15 @@ pub(super) fn skip_lexeme(text: &[u8], at: usize) -> usize {
         },
         Some(b'=' | b'!') if byte(text, at + 1) == Some(b'~') => {
             let operand = skip_trivia(text, at + 2);
-            regex_end(text, operand).filter(|&end| !has_newline(text, at, end)).unwrap_or(at + 2)
+            regex_end(text, operand)
+                .filter(|&end| !has_newline(text, at, end))
+                .unwrap_or(at + 2)
         }
         Some(b'%' | b'$') if byte(text, at + 1) == Some(b'{') => {
             let rest = text.get(at..line_end(text, at)).unwrap_or_default();
-            rest.iter().position(|&b| b == b'}').map_or(at + 2, |n| at + n + 1)
+            rest.iter()
+                .position(|&b| b == b'}')
+                .map_or(at + 2, |n| at + n + 1)
         }
         _ => next_char(text, at),
     }
@@ -190,15 +216,20 @@ fn may_follow_string(text: &[u8], end: usize) -> bool {
 }
 
 /// Behind the bracket or brace that closes the one at `open`. Both kinds are counted together, so that a lost one of
-/// either kind shows as `None` at the end of the text.
+/// either kind shows as `None` at the end of the text. Parentheses are counted for themselves, up to the next brace.
 pub(super) fn matching_end(text: &[u8], open: usize) -> Option<usize> {
+    let parentheses = byte(text, open) == Some(b'(');
     let mut depth = 0_usize;
     let mut at = open;
     while let Some(b) = byte(text, at) {
         match b {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth <= 1 => return Some(at + 1),
-            b'}' | b']' => depth -= 1,
+            b'(' if parentheses => depth += 1,
+            b')' if parentheses && depth <= 1 => return Some(at + 1),
+            b')' if parentheses => depth -= 1,
+            b'{' | b'}' if parentheses => return None,
+            b'{' | b'[' if !parentheses => depth += 1,
+            b'}' | b']' if !parentheses && depth <= 1 => return Some(at + 1),
+            b'}' | b']' if !parentheses => depth -= 1,
             _ => {}
         }
         at = skip_lexeme(text, at);
@@ -218,7 +249,9 @@ pub(super) fn unclosed_braces(text: &[u8], open: usize) -> usize {
             b'}' if depth <= 1 => return 0,
             b'}' => depth -= 1,
             b'i' | b'f' | b'o'
-                if first_on_line(text, at) && indent(text, at) <= own_indent && section_starts(text, at) =>
+                if first_on_line(text, at)
+                    && indent(text, at) <= own_indent
+                    && section_starts(text, at) =>
             {
                 return depth;
             }

@@ -1,7 +1,11 @@
 //! The pieces that a date text is matched against, in order and without going back.
 
+use std::sync::LazyLock;
+
 use super::fields::{Bucket, Field};
 use super::names::{Names, longest_name, starts_with_ignoring_case};
+use super::system_date;
+use crate::time::Timestamp;
 use crate::time::zone::{Zone, parse_offset};
 
 /// Digits from which on a number may leave 32 bits.
@@ -19,8 +23,8 @@ pub(super) enum Element {
     /// A year of two digits, put into the hundred years around the current one; other lengths count as they stand where
     /// no number follows (`lenient`).
     TwoDigitYear { field: Field, lenient: bool },
-    /// The name of a month, weekday, half of the day, or era.
-    Name(Field),
+    /// The name of a month, weekday, half of the day, or era; the dot of an abbreviation belongs to it if `dotted`.
+    Name { field: Field, dotted: bool },
     /// Text that stands for itself, whatever its case.
     Literal(String),
     /// Up to `max` digits of a fraction of a unit of `unit_ms` milliseconds, cut to milliseconds.
@@ -46,8 +50,8 @@ pub(super) enum Element {
 #[derive(Copy, Clone)]
 pub(super) struct Reading<'a> {
     pub(super) names: &'a Names,
-    /// The current year, the middle of what a two-digit year can mean.
-    pub(super) current_year: i64,
+    /// About the current time: it decides what a two-digit year means.
+    pub(super) now: Timestamp,
 }
 
 /// Matches elements from a place of the text on; gives the place after them.
@@ -64,12 +68,23 @@ pub(super) fn read_all(
 }
 
 impl Element {
+    /// The field that the element saves, if it saves one.
+    pub(super) fn field(&self) -> Option<Field> {
+        match self {
+            Self::Number { field, .. }
+            | Self::TwoDigitYear { field, .. }
+            | Self::Name { field, .. }
+            | Self::Fraction { field, .. } => Some(*field),
+            _ => None,
+        }
+    }
+
     /// Fields that the element saves at most.
     pub(super) fn field_count(&self) -> usize {
         match self {
             Self::Number { .. }
             | Self::TwoDigitYear { .. }
-            | Self::Name(_)
+            | Self::Name { .. }
             | Self::Fraction { .. } => 1,
             Self::Literal(_) | Self::Offset | Self::ZoneName | Self::ZoneId => 0,
             Self::Choice { alternatives, .. } => alternatives
@@ -95,8 +110,8 @@ impl Element {
                 }
                 starts_with_ignoring_case(rest, literal).map(|len| at + len)
             }
-            Self::Name(field) => {
-                let (value, len) = name(rest, *field, with.names)?;
+            Self::Name { field, dotted } => {
+                let (value, len) = name(rest, *field, *dotted, with.names)?;
                 bucket.save(*field, value)?;
                 Some(at + len)
             }
@@ -115,7 +130,7 @@ impl Element {
                 Some(at + len)
             }
             Self::TwoDigitYear { field, lenient } => {
-                let (value, len) = two_digit_year(rest, *lenient, with.current_year)?;
+                let (value, len) = two_digit_year(rest, *lenient, system_date(with.now).0)?;
                 bucket.save(*field, value)?;
                 Some(at + len)
             }
@@ -169,7 +184,7 @@ fn longest(
 
 /// Up to `max` digits, and before them a sign where allowed, which does not count.
 #[inline]
-fn number(text: &[u8], max: usize, signed: bool) -> Option<(i32, usize)> {
+pub(super) fn number(text: &[u8], max: usize, signed: bool) -> Option<(i32, usize)> {
     let (negative, sign_len) = match text.first()? {
         b'-' if signed => (true, 1),
         b'+' if signed => (false, 1),
@@ -211,12 +226,7 @@ fn two_digit_year(text: &[u8], lenient: bool, current_year: i64) -> Option<(i32,
 }
 
 #[inline]
-fn name(text: &[u8], field: Field, names: &Names) -> Option<(i32, usize)> {
-    if field == Field::Month && names.language == "en" {
-        if let Some(month) = english_month_abbreviation(text) {
-            return Some((month, 3));
-        }
-    }
+fn name(text: &[u8], field: Field, dotted: bool, names: &Names) -> Option<(i32, usize)> {
     let (rows, first): (&[&[&str]], usize) = match field {
         Field::Month => (&names.months, 1),
         Field::Weekday => (&names.weekdays, 1),
@@ -224,39 +234,70 @@ fn name(text: &[u8], field: Field, names: &Names) -> Option<(i32, usize)> {
         Field::Era => (&names.eras, 0),
         _ => return None,
     };
-    let (row, len) = longest_name(text, rows)?;
+    let (row, len) = longest_name(text, rows, dotted)?;
     Some((i32::try_from(row + first).ok()?, len))
 }
 
-/// An English month of exactly three letters, which is what nearly all logs have.
+/// 1–12 of an English month of exactly three letters, which is what nearly all logs have.
 #[inline]
-fn english_month_abbreviation(text: &[u8]) -> Option<i32> {
-    if text
+pub(super) fn english_month(text: &[u8], dotted: bool) -> Option<u32> {
+    const NAMES: [u32; 12] = [
+        letters(*b"jan"),
+        letters(*b"feb"),
+        letters(*b"mar"),
+        letters(*b"apr"),
+        letters(*b"may"),
+        letters(*b"jun"),
+        letters(*b"jul"),
+        letters(*b"aug"),
+        letters(*b"sep"),
+        letters(*b"oct"),
+        letters(*b"nov"),
+        letters(*b"dec"),
+    ];
+    let name = three_letters(text, dotted)?;
+    (1..)
+        .zip(NAMES)
+        .find(|(_, known)| *known == name)
+        .map(|(month, _)| month)
+}
+
+/// 1 = Monday, of an English weekday of exactly three letters.
+#[inline]
+pub(super) fn english_weekday(text: &[u8], dotted: bool) -> Option<u32> {
+    const NAMES: [u32; 7] = [
+        letters(*b"mon"),
+        letters(*b"tue"),
+        letters(*b"wed"),
+        letters(*b"thu"),
+        letters(*b"fri"),
+        letters(*b"sat"),
+        letters(*b"sun"),
+    ];
+    let name = three_letters(text, dotted)?;
+    (1..)
+        .zip(NAMES)
+        .find(|(_, known)| *known == name)
+        .map(|(weekday, _)| weekday)
+}
+
+/// Three letters as one number, whatever their case.
+const fn letters([a, b, c]: [u8; 3]) -> u32 {
+    u32::from_le_bytes([a | 0x20, b | 0x20, c | 0x20, 0])
+}
+
+/// The first three letters of a text as one number, unless a longer name may go on after them.
+#[inline]
+fn three_letters(text: &[u8], dotted: bool) -> Option<u32> {
+    let goes_on = text
         .get(3)
-        .is_some_and(|next| next.is_ascii_alphabetic() || *next == b'.')
-    {
-        return None;
-    }
-    let [a, b, c] = *text.first_chunk::<3>()?;
-    match &[a | 0x20, b | 0x20, c | 0x20] {
-        b"jan" => Some(1),
-        b"feb" => Some(2),
-        b"mar" => Some(3),
-        b"apr" => Some(4),
-        b"may" => Some(5),
-        b"jun" => Some(6),
-        b"jul" => Some(7),
-        b"aug" => Some(8),
-        b"sep" => Some(9),
-        b"oct" => Some(10),
-        b"nov" => Some(11),
-        b"dec" => Some(12),
-        _ => None,
-    }
+        .is_some_and(|next| next.is_ascii_alphabetic() || (dotted && *next == b'.'));
+    let first = *text.first_chunk::<3>()?;
+    (!goes_on && first.is_ascii()).then(|| letters(first))
 }
 
 #[inline]
-fn fraction(text: &[u8], unit_ms: i64, max: usize) -> Option<(i32, usize)> {
+pub(super) fn fraction(text: &[u8], unit_ms: i64, max: usize) -> Option<(i32, usize)> {
     // Digits whose place is worth less than a tenth of a millisecond cannot change the result, but are read.
     let mut worth = unit_ms * 10;
     let mut value = 0_i64;
@@ -272,16 +313,25 @@ fn fraction(text: &[u8], unit_ms: i64, max: usize) -> Option<(i32, usize)> {
 }
 
 #[inline]
-fn offset(text: &[u8]) -> Option<(i32, usize)> {
+pub(super) fn offset(text: &[u8]) -> Option<(i32, usize)> {
     match text.first()? {
         b'Z' | b'z' => Some((0, 1)),
         _ => parse_offset(text),
     }
 }
 
-/// Zone abbreviations. The American ones name the place, so that its rules decide whether summer time holds; the others
-/// stand for the offset that they say.
-fn zone_name(text: &[u8]) -> Option<(Zone, usize)> {
+/// The zone of an abbreviation at the start of a text, and the bytes read.
+pub(super) fn zone_name(text: &[u8]) -> Option<(Zone, usize)> {
+    static NAMED: LazyLock<Vec<(&str, Zone)>> = LazyLock::new(named_zones);
+    let (name, zone) = NAMED
+        .iter()
+        .find(|(name, _)| text.starts_with(name.as_bytes()))?;
+    Some((*zone, name.len()))
+}
+
+/// Zone abbreviations; none is the beginning of a later one. The American ones name the place, so that its rules decide
+/// whether summer time holds; the others stand for the offset that they say.
+fn named_zones() -> Vec<(&'static str, Zone)> {
     const PLACES: [(&str, &str); 11] = [
         ("UTC", "UTC"),
         ("GMT", "UTC"),
@@ -295,21 +345,16 @@ fn zone_name(text: &[u8]) -> Option<(Zone, usize)> {
         ("PST", "America/Los_Angeles"),
         ("PDT", "America/Los_Angeles"),
     ];
-    const OFFSETS: [(&str, i32); 22] = [
-        ("AKST", -540),
-        ("AKDT", -480),
-        ("HST", -600),
-        ("AST", -240),
-        ("ADT", -180),
-        ("WET", 0),
-        ("WEST", 60),
-        ("BST", 60),
+    const OFFSET_MINUTES: [(&str, i32); 22] = [
         ("CET", 60),
         ("CEST", 120),
-        ("MEZ", 60),
-        ("MESZ", 120),
+        ("WET", 0),
+        ("WEST", 60),
         ("EET", 120),
         ("EEST", 180),
+        ("MEZ", 60),
+        ("MESZ", 120),
+        ("BST", 60),
         ("MSK", 180),
         ("SAST", 120),
         ("JST", 540),
@@ -318,18 +363,19 @@ fn zone_name(text: &[u8]) -> Option<(Zone, usize)> {
         ("AEDT", 660),
         ("NZST", 720),
         ("NZDT", 780),
+        ("AST", -240),
+        ("ADT", -180),
+        ("AKST", -540),
+        ("AKDT", -480),
+        ("HST", -600),
     ];
-    let place = PLACES
+    let places = PLACES
         .iter()
-        .find(|(name, _)| text.starts_with(name.as_bytes()));
-    let offset = OFFSETS
+        .map(|(name, id)| (*name, Zone::by_id(id).unwrap_or(Zone::UTC)));
+    let offsets = OFFSET_MINUTES
         .iter()
-        .find(|(name, _)| text.starts_with(name.as_bytes()));
-    match (place, offset) {
-        (Some((name, id)), _) => Some((Zone::by_id(id)?, name.len())),
-        (None, Some((name, minutes))) => Some((Zone::fixed_millis(minutes * 60_000), name.len())),
-        (None, None) => None,
-    }
+        .map(|(name, minutes)| (*name, Zone::fixed_millis(minutes * 60_000)));
+    places.chain(offsets).collect()
 }
 
 #[cfg(test)]
@@ -385,6 +431,6 @@ mod tests {
             zone_name(b"UTC").map(|(zone, len)| (zone.offset_millis_at(0), len)),
             Some((0, 3))
         );
-        assert_eq!(zone_name(b"XYZ").is_none(), true);
+        assert!(zone_name(b"XYZ").is_none());
     }
 }

@@ -15,10 +15,10 @@ const DAY_MS: i64 = DAY_SECS * 1000;
 
 /// The years whose milliseconds fit 64 bits.
 const MIN_YEAR: i64 = -292_275_054;
-const MAX_YEAR: i64 = 292_278_993;
+pub(super) const MAX_YEAR: i64 = 292_278_993;
 
 /// Year of a text that has a month or a day but no year.
-const DEFAULT_YEAR: i32 = 2000;
+pub(super) const DEFAULT_YEAR: i32 = 2000;
 
 /// Fields that one text can give.
 pub(super) const MAX_FIELDS: usize = 24;
@@ -91,10 +91,10 @@ impl WallClock {
         let ranged = |low: i64, high: i64| (low..=high).contains(&value).then_some(value);
         match field {
             Field::Era | Field::Century | Field::Year | Field::YearOfEra | Field::WeekYear => {
-                self.set_year_field(field, value)?
+                self.set_year_field(field, value)?;
             }
             Field::Month | Field::Week | Field::DayOfYear | Field::Day | Field::Weekday => {
-                self.set_day_field(field, value)?
+                self.set_day_field(field, value)?;
             }
             Field::Halfday => self.ms = self.ms % HALFDAY_MS + ranged(0, 1)? * HALFDAY_MS,
             Field::Hour => self.ms = self.ms % HOUR_MS + ranged(0, 23)? * HOUR_MS,
@@ -125,6 +125,9 @@ impl WallClock {
                 }
             }
             Field::Century => {
+                if value < 0 {
+                    return None;
+                }
                 let year_of_century = year.abs() % 100;
                 let year_of_era = value * 100 + year_of_century;
                 self.set_year(in_years(if year < 0 { -year_of_era } else { year_of_era })?);
@@ -214,14 +217,18 @@ impl WallClock {
             Field::WeekYear => self.day = first_week_monday(iso_week(self.day).0),
             Field::Month => self.day -= i64::from(date.day - 1),
             Field::Week => self.day -= i64::from(weekday(self.day) - 1),
-            Field::DayOfYear | Field::Day | Field::Weekday => {}
+            Field::DayOfYear
+            | Field::Day
+            | Field::Weekday
+            | Field::MillisOfHour
+            | Field::MillisOfMinute
+            | Field::Millis => {}
             Field::Halfday => self.ms -= self.ms % HALFDAY_MS,
             Field::Hour | Field::ClockHour | Field::HalfdayHour | Field::HalfdayClockHour => {
-                self.ms -= self.ms % HOUR_MS
+                self.ms -= self.ms % HOUR_MS;
             }
             Field::Minute => self.ms -= self.ms % MINUTE_MS,
             Field::Second => self.ms -= self.ms % SECOND_MS,
-            Field::MillisOfHour | Field::MillisOfMinute | Field::Millis => {}
         }
         if field <= Field::Weekday {
             self.ms = 0;
@@ -229,7 +236,8 @@ impl WallClock {
     }
 }
 
-fn in_years(year: i64) -> Option<i64> {
+/// The year, if its milliseconds fit 64 bits.
+pub(super) fn in_years(year: i64) -> Option<i64> {
     (MIN_YEAR..=MAX_YEAR).contains(&year).then_some(year)
 }
 
@@ -263,62 +271,7 @@ impl Bucket {
     }
 
     /// The wall-clock time that the fields make; `None` when a value does not exist (February 30, hour 24).
-    pub(super) fn wall_clock(mut self) -> Option<WallClock> {
-        match self.plain() {
-            Plain::Done(clock) => Some(clock),
-            Plain::Invalid => None,
-            Plain::Unusual => self.layered(),
-        }
-    }
-
-    /// The way for texts of year, month, day, hour, minute, second and fraction, each at most once.
-    #[inline]
-    fn plain(&self) -> Plain {
-        let (mut year, mut month, mut day) = (None, 1_i32, 1_i32);
-        let (mut hour, mut minute, mut second, mut millis) = (0_i32, 0_i32, 0_i32, 0_i32);
-        let mut seen = 0_u32;
-        for (field, value) in self.fields.iter().take(self.count) {
-            let bit = 1 << field.rank();
-            if seen & bit != 0 {
-                return Plain::Unusual;
-            }
-            seen |= bit;
-            match field {
-                Field::Year => year = Some(*value),
-                Field::YearOfEra if *value >= 1 => year = Some(*value),
-                Field::Month => month = *value,
-                Field::Day => day = *value,
-                Field::Hour => hour = *value,
-                Field::Minute => minute = *value,
-                Field::Second => second = *value,
-                Field::Millis => millis = *value,
-                _ => return Plain::Unusual,
-            }
-        }
-        let has_day = seen & (1 << Field::Month as u32 | 1 << Field::Day as u32) != 0;
-        let year = i64::from(year.unwrap_or(if has_day { DEFAULT_YEAR } else { 1970 }));
-        // Negative values cannot come from unsigned fields, but a wrapped one is out of range as well.
-        #[allow(clippy::cast_sign_loss)]
-        let (month, day) = (month as u32, day as u32);
-        let exists = day >= 1
-            && day <= days_in_month(year, month)
-            && (0..24).contains(&hour)
-            && (0..60).contains(&minute)
-            && (0..60).contains(&second)
-            && (0..1000).contains(&millis)
-            && (MIN_YEAR..=MAX_YEAR).contains(&year);
-        if !exists {
-            return Plain::Invalid;
-        }
-        let ms = ((hour * 60 + minute) * 60 + second) * 1000 + millis;
-        Plain::Done(WallClock {
-            day: day_of_date(year, month, day),
-            ms: i64::from(ms),
-        })
-    }
-
-    /// The general way: Joda-Time's.
-    fn layered(&mut self) -> Option<WallClock> {
+    pub(super) fn wall_clock(&mut self) -> Option<WallClock> {
         self.sort();
         if self.count > 0 && self.fields[0].0.asks_for_year() {
             self.save(Field::Year, DEFAULT_YEAR)?;
@@ -354,16 +307,9 @@ impl Bucket {
     }
 }
 
-enum Plain {
-    Done(WallClock),
-    Invalid,
-    Unusual,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn bucket(fields: &[(Field, i32)]) -> Bucket {
         let mut bucket = Bucket::new();
@@ -371,36 +317,6 @@ mod tests {
             bucket.save(*field, *value).expect("fits");
         }
         bucket
-    }
-
-    const PLAIN: [Field; 8] = [
-        Field::Year,
-        Field::YearOfEra,
-        Field::Month,
-        Field::Day,
-        Field::Hour,
-        Field::Minute,
-        Field::Second,
-        Field::Millis,
-    ];
-
-    proptest! {
-        #[test]
-        fn plain_and_layered_agree(
-            order in proptest::sample::subsequence((0..8_usize).collect::<Vec<_>>(), 0..=8).prop_shuffle(),
-            values in proptest::collection::vec((0..3_u8, 0..70_i32, -3000..12_000_i32), 8),
-        ) {
-            let fields: Vec<(Field, i32)> = order.iter().zip(values).map(|(field, (kind, small, large))| {
-                let field = PLAIN[*field];
-                (field, if field <= Field::YearOfEra || kind == 0 { large } else if kind == 1 { small } else { small % 13 })
-            }).collect();
-            let plain = match bucket(&fields).plain() {
-                Plain::Done(clock) => Some(clock),
-                Plain::Invalid => None,
-                Plain::Unusual => return Ok(()),
-            };
-            prop_assert_eq!(plain, bucket(&fields).layered());
-        }
     }
 
     #[test]

@@ -4,14 +4,16 @@ mod element;
 mod fields;
 mod names;
 mod pattern;
+mod quick;
 pub(in crate::time) mod write;
 
 pub use write::{Granularity, JodaFormatter};
 
 use element::{Element, Reading, read_all};
-use fields::{Bucket, Field, MAX_FIELDS, WallClock};
+use fields::{Bucket, Field, MAX_FIELDS, WallClock, in_years};
 use names::{ENGLISH, LANGUAGES, Names};
 use pattern::{Token, tokens};
+use quick::QuickPattern;
 
 use super::Timestamp;
 use super::civil::date_of_day;
@@ -78,6 +80,7 @@ pub enum JodaError {
 #[derive(Clone, Debug)]
 pub struct JodaParser {
     elements: Vec<Element>,
+    quick: Option<QuickPattern>,
     names: &'static Names,
     english_too: bool,
     guesses_year: bool,
@@ -109,7 +112,7 @@ impl JodaParser {
         }
         let has_names = elements
             .iter()
-            .any(|element| matches!(element, Element::Name(_)));
+            .any(|element| matches!(element, Element::Name { .. }));
         let (names, english_too) = match locale {
             Some(locale) => match Names::of_locale(locale) {
                 Some(names) => (names, false),
@@ -118,9 +121,11 @@ impl JodaParser {
             },
             None => system_names(),
         };
+        let quick = QuickPattern::of(&elements, names.language == ENGLISH.language);
         let guesses_year = !pattern.contains(['y', 'Y']);
         Ok(Self {
             elements,
+            quick,
             names,
             english_too: english_too && has_names,
             guesses_year,
@@ -144,6 +149,9 @@ impl JodaParser {
     }
 
     fn parse_with(&self, text: &[u8], zone: Option<Zone>, now: Timestamp) -> Option<Timestamp> {
+        if let Some(date) = self.quick.as_ref().and_then(|quick| quick.read(text)) {
+            return self.finish(date, zone, now);
+        }
         let first = self.parse_in_language(text, self.names, zone, now);
         if first.is_none() && self.english_too {
             return self.parse_in_language(text, &ENGLISH, zone, now);
@@ -158,17 +166,20 @@ impl JodaParser {
         zone: Option<Zone>,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let mut bucket = Bucket::new();
-        let reading = Reading {
-            names,
-            current_year: system_date(now).0,
-        };
-        if read_all(&self.elements, text, 0, &mut bucket, reading)? != text.len() {
-            return None;
-        }
-        let parsed = moment(bucket, zone)?;
+        let date = read_whole(&self.elements, text, Reading { names, now })?;
+        self.finish(date, zone, now)
+    }
+
+    #[inline]
+    fn finish(
+        &self,
+        date: ReadDate,
+        default_zone: Option<Zone>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let parsed = date.moment(default_zone)?;
         let utc_ms = if self.guesses_year {
-            in_guessed_year(parsed, zone, now)?
+            in_guessed_year(parsed, default_zone, now)?
         } else {
             parsed.utc_ms
         };
@@ -176,22 +187,48 @@ impl JodaParser {
     }
 }
 
+/// A text's wall-clock time, and the offset (milliseconds east of UTC) or zone that it names.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct ReadDate {
+    clock: WallClock,
+    offset_ms: Option<i32>,
+    zone: Option<Zone>,
+}
+
+impl ReadDate {
+    /// The offset in the text counts before a zone in it, and that before the default.
+    #[inline]
+    fn moment(self, default_zone: Option<Zone>) -> Option<Parsed> {
+        let zone = match (self.offset_ms, self.zone, default_zone) {
+            (Some(offset_ms), _, _) => Zone::fixed_millis(offset_ms),
+            (None, Some(zone), _) | (None, None, Some(zone)) => zone,
+            (None, None, None) => Zone::system(),
+        };
+        Some(Parsed {
+            utc_ms: zone.local_to_utc(self.clock.millis())?,
+            zone,
+        })
+    }
+}
+
+/// The general way from a text to a date: all elements must match, and nothing may be left.
+fn read_whole(elements: &[Element], text: &[u8], with: Reading) -> Option<ReadDate> {
+    let mut bucket = Bucket::new();
+    if read_all(elements, text, 0, &mut bucket, with)? != text.len() {
+        return None;
+    }
+    Some(ReadDate {
+        clock: bucket.wall_clock()?,
+        offset_ms: bucket.offset_ms,
+        zone: bucket.zone,
+    })
+}
+
 /// A moment and the zone in which its text was read.
 #[derive(Copy, Clone)]
 struct Parsed {
     utc_ms: i64,
     zone: Zone,
-}
-
-/// Resolves what was read: an offset in the text comes first, then a zone in it, then the default.
-fn moment(bucket: Bucket, default_zone: Option<Zone>) -> Option<Parsed> {
-    let zone = match (bucket.offset_ms, bucket.zone, default_zone) {
-        (Some(offset_ms), _, _) => Zone::fixed_millis(offset_ms),
-        (None, Some(zone), _) | (None, None, Some(zone)) => zone,
-        (None, None, None) => Zone::system(),
-    };
-    let utc_ms = zone.local_to_utc(bucket.wall_clock()?.millis())?;
-    Some(Parsed { utc_ms, zone })
 }
 
 /// Moves a moment into the year that it most likely belongs to. A year that was read (a week-year) is overwritten too.
@@ -205,7 +242,7 @@ fn in_guessed_year(parsed: Parsed, default_zone: Option<Zone>, now: Timestamp) -
         (1, 12) => current_year + 1,
         _ => current_year,
     };
-    clock.set_year(year);
+    clock.set_year(in_years(year)?);
     // The offset of the unmoved moment is kept where it also holds in the new year.
     let kept = clock.millis() - i64::from(offset_ms);
     if zone.offset_millis_at(kept.div_euclid(1000)) == offset_ms {
@@ -226,50 +263,55 @@ fn system_date(now: Timestamp) -> (i64, u32) {
 }
 
 fn elements(tokens: &[Token]) -> Vec<Element> {
-    let mut elements = Vec::with_capacity(tokens.len());
-    for (at, token) in tokens.iter().enumerate() {
-        let number_follows = tokens.get(at + 1).is_some_and(Token::is_numeric);
-        elements.push(match token {
+    let followed = tokens
+        .iter()
+        .zip(tokens.iter().skip(1).map(Some).chain([None]));
+    followed
+        .map(|(token, next)| match token {
             Token::Literal(text) => Element::Literal(text.clone()),
-            Token::Letter { letter, count } => element(*letter, *count, number_follows),
-        });
-    }
-    elements
+            Token::Letter { letter, count } => element(*letter, *count, next),
+        })
+        .collect()
 }
 
-fn element(letter: u8, count: usize, number_follows: bool) -> Element {
+fn element(letter: u8, count: usize, next: Option<&Token>) -> Element {
     let number = |field, max: usize| Element::Number {
         field,
         max: max.max(count),
         signed: false,
     };
+    let dotted = !matches!(next, Some(Token::Literal(text)) if text.starts_with('.'));
+    let name = |field| Element::Name { field, dotted };
     match letter {
-        b'G' => Element::Name(Field::Era),
+        b'G' => name(Field::Era),
         b'C' => Element::Number {
             field: Field::Century,
             max: count,
             signed: true,
         },
-        b'x' | b'y' | b'Y' => year(letter, count, number_follows),
-        b'M' if count >= 3 => Element::Name(Field::Month),
+        b'x' | b'y' | b'Y' => year(letter, count, next.is_some_and(Token::is_numeric)),
+        b'M' if count >= 3 => name(Field::Month),
         b'M' => number(Field::Month, 2),
         b'd' => number(Field::Day, 2),
         b'D' => number(Field::DayOfYear, 3),
         b'w' => number(Field::Week, 2),
         b'e' => number(Field::Weekday, 1),
-        b'E' => Element::Name(Field::Weekday),
-        b'a' => Element::Name(Field::Halfday),
+        b'E' => name(Field::Weekday),
+        b'a' => name(Field::Halfday),
         b'H' => number(Field::Hour, 2),
         b'k' => number(Field::ClockHour, 2),
         b'K' => number(Field::HalfdayHour, 2),
         b'h' => number(Field::HalfdayClockHour, 2),
         b'm' => number(Field::Minute, 2),
         b's' => number(Field::Second, 2),
-        b'S' => Element::Fraction {
-            field: Field::Millis,
-            unit_ms: 1000,
-            max: count.min(MAX_FRACTION_DIGITS),
-        },
+        b'S' => {
+            let max = count.min(MAX_FRACTION_DIGITS);
+            Element::Fraction {
+                field: Field::Millis,
+                unit_ms: 1000,
+                max,
+            }
+        }
         b'z' => Element::ZoneName,
         _ if count >= 3 => Element::ZoneId,
         _ => Element::Offset,
@@ -392,26 +434,22 @@ impl Iso8601Parser {
     }
 
     fn parse_with(&self, text: &[u8], zone: Option<Zone>) -> Option<Timestamp> {
-        if let Some(quick) = super::iso::parse_complete(text) {
-            return Some(quick.truncated_to_millis());
+        if let Some((local_secs, nanos, offset_secs)) = super::iso::read_usual(text) {
+            let local_ms = local_secs * 1000 + i64::from(nanos / 1_000_000);
+            let zone = offset_secs
+                .map(|offset_secs| Zone::fixed_millis(offset_secs * 1000))
+                .or(zone);
+            let utc_ms = zone.unwrap_or_else(Zone::system).local_to_utc(local_ms)?;
+            return Some(Timestamp::from_millis(utc_ms));
         }
-        let all = std::iter::once(&self.iso).chain(&self.spaced);
-        let mut moments = all.filter_map(|elements| {
-            let mut bucket = Bucket::new();
-            let reading = Reading {
-                names: &ENGLISH,
-                current_year: 1970,
-            };
-            let at = read_all(elements, text, 0, &mut bucket, reading)?;
-            if at == text.len() {
-                moment(bucket, zone)
-            } else {
-                None
-            }
-        });
-        moments
-            .next()
-            .map(|parsed| Timestamp::from_millis(parsed.utc_ms))
+        let reading = Reading {
+            names: &ENGLISH,
+            now: Timestamp::default(),
+        };
+        let parsed = std::iter::once(&self.iso)
+            .chain(&self.spaced)
+            .find_map(|elements| read_whole(elements, text, reading)?.moment(zone))?;
+        Some(Timestamp::from_millis(parsed.utc_ms))
     }
 }
 

@@ -19,14 +19,24 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of a BCP 47 language tag or a Java locale name; only the language counts (`de-AT` and `de_CH` are German).
+    /// The names of a BCP 47 language tag or a Java locale name. The country counts for English alone (`en-GB` knows
+    /// `Sept`); `de-AT` and `de_CH` are German.
     #[must_use]
     pub fn of_locale(locale: &str) -> Option<&'static Self> {
-        let language = locale.split(['-', '_', '.']).next().unwrap_or(locale);
-        LANGUAGES
+        let mut parts = locale.split(['-', '_', '.']);
+        let language = parts.next().unwrap_or(locale);
+        let names = LANGUAGES
             .iter()
             .copied()
-            .find(|names| names.language.eq_ignore_ascii_case(language))
+            .find(|names| names.language.eq_ignore_ascii_case(language))?;
+        let american = parts
+            .next()
+            .is_none_or(|country| country.len() != 2 || country.eq_ignore_ascii_case("US"));
+        Some(if names.language == "en" && !american {
+            &BRITISH
+        } else {
+            names
+        })
     }
 }
 
@@ -43,34 +53,53 @@ pub static LANGUAGES: [&Names; 7] = [
 
 const AM_PM: [&[&str]; 2] = [&["AM", "a.m."], &["PM", "p.m."]];
 
-/// English.
+const ENGLISH_MONTHS: [&[&str]; 12] = [
+    &["January", "Jan."],
+    &["February", "Feb."],
+    &["March", "Mar."],
+    &["April", "Apr."],
+    &["May"],
+    &["June", "Jun."],
+    &["July", "Jul."],
+    &["August", "Aug."],
+    &["September", "Sep."],
+    &["October", "Oct."],
+    &["November", "Nov."],
+    &["December", "Dec."],
+];
+
+const ENGLISH_WEEKDAYS: [&[&str]; 7] = [
+    &["Monday", "Mon."],
+    &["Tuesday", "Tue."],
+    &["Wednesday", "Wed."],
+    &["Thursday", "Thu."],
+    &["Friday", "Fri."],
+    &["Saturday", "Sat."],
+    &["Sunday", "Sun."],
+];
+
+const ENGLISH_ERAS: [&[&str]; 2] = [&["BCE", "BC"], &["CE", "AD"]];
+
+/// American English.
 pub static ENGLISH: Names = Names {
     language: "en",
-    months: [
-        &["January", "Jan."],
-        &["February", "Feb."],
-        &["March", "Mar."],
-        &["April", "Apr."],
-        &["May"],
-        &["June", "Jun."],
-        &["July", "Jul."],
-        &["August", "Aug."],
-        &["September", "Sept.", "Sep."],
-        &["October", "Oct."],
-        &["November", "Nov."],
-        &["December", "Dec."],
-    ],
-    weekdays: [
-        &["Monday", "Mon."],
-        &["Tuesday", "Tue."],
-        &["Wednesday", "Wed."],
-        &["Thursday", "Thu."],
-        &["Friday", "Fri."],
-        &["Saturday", "Sat."],
-        &["Sunday", "Sun."],
-    ],
+    months: ENGLISH_MONTHS,
+    weekdays: ENGLISH_WEEKDAYS,
     halfdays: AM_PM,
-    eras: [&["BCE", "BC"], &["CE", "AD"]],
+    eras: ENGLISH_ERAS,
+};
+
+/// English of other countries, where September may be `Sept`.
+static BRITISH: Names = Names {
+    language: "en",
+    months: {
+        let mut months = ENGLISH_MONTHS;
+        months[8] = &["September", "Sept.", "Sep."];
+        months
+    },
+    weekdays: ENGLISH_WEEKDAYS,
+    halfdays: AM_PM,
+    eras: ENGLISH_ERAS,
 };
 
 static GERMAN: Names = Names {
@@ -251,7 +280,8 @@ static DUTCH: Names = Names {
 };
 
 /// Finds the row with the longest spelling that a text begins with, whatever its case: the row's index and the bytes read.
-pub(super) fn longest_name(text: &[u8], rows: &[&[&str]]) -> Option<(usize, usize)> {
+/// A final dot counts only if `dotted`; otherwise it is left for what comes after the name.
+pub(super) fn longest_name(text: &[u8], rows: &[&[&str]], dotted: bool) -> Option<(usize, usize)> {
     let mut best: Option<(usize, usize)> = None;
     for (row, spellings) in rows.iter().enumerate() {
         for name in *spellings {
@@ -259,7 +289,7 @@ pub(super) fn longest_name(text: &[u8], rows: &[&[&str]]) -> Option<(usize, usiz
             let Some(mut len) = starts_with_ignoring_case(text, undotted) else {
                 continue;
             };
-            if undotted.len() < name.len() && text.get(len) == Some(&b'.') {
+            if dotted && undotted.len() < name.len() && text.get(len) == Some(&b'.') {
                 len += 1;
             }
             if best.is_none_or(|(_, longest)| len > longest) {
@@ -307,22 +337,25 @@ mod tests {
 
     #[test]
     fn longest_spelling_wins() {
-        assert_eq!(longest_name(b"january 2", &ENGLISH.months), Some((0, 7)));
-        assert_eq!(longest_name(b"Jan 2", &ENGLISH.months), Some((0, 3)));
-        assert_eq!(longest_name(b"JAN. 2", &ENGLISH.months), Some((0, 4)));
-        assert_eq!(longest_name(b"Mayday", &ENGLISH.months), Some((4, 3)));
-        assert_eq!(longest_name(b"Ja", &ENGLISH.months), None);
-        assert_eq!(longest_name(b"", &ENGLISH.months), None);
         assert_eq!(
-            longest_name("MÄRZ".as_bytes(), &GERMAN.months),
+            longest_name(b"january 2", &ENGLISH.months, true),
+            Some((0, 7))
+        );
+        assert_eq!(longest_name(b"Jan 2", &ENGLISH.months, true), Some((0, 3)));
+        assert_eq!(longest_name(b"JAN. 2", &ENGLISH.months, true), Some((0, 4)));
+        assert_eq!(longest_name(b"Mayday", &ENGLISH.months, true), Some((4, 3)));
+        assert_eq!(longest_name(b"Ja", &ENGLISH.months, true), None);
+        assert_eq!(longest_name(b"", &ENGLISH.months, true), None);
+        assert_eq!(
+            longest_name("MÄRZ".as_bytes(), &GERMAN.months, true),
             Some((2, 5))
         );
-        assert_eq!(longest_name(b"M\xc3", &GERMAN.months), None);
+        assert_eq!(longest_name(b"M\xc3", &GERMAN.months, true), None);
         assert_eq!(
-            longest_name("août".as_bytes(), &FRENCH.months),
+            longest_name("août".as_bytes(), &FRENCH.months, true),
             Some((7, 5))
         );
-        assert_eq!(longest_name(b"mar. ", &SPANISH.months), Some((2, 4)));
+        assert_eq!(longest_name(b"mar. ", &SPANISH.months, true), Some((2, 4)));
     }
 
     #[test]
@@ -340,11 +373,18 @@ mod tests {
             Some("pt")
         );
         assert!(Names::of_locale("tlh").is_none());
+        let september = |locale: &str| {
+            let names = Names::of_locale(locale).expect("known");
+            longest_name(b"Sept 5", &names.months, true)
+        };
+        assert_eq!(september("en"), Some((8, 3)));
+        assert_eq!(september("en_US"), Some((8, 3)));
+        assert_eq!(september("en-GB"), Some((8, 4)));
     }
 
     #[test]
     fn no_spelling_means_two_things() {
-        for names in LANGUAGES {
+        for names in LANGUAGES.into_iter().chain([&BRITISH]) {
             for rows in [
                 &names.months[..],
                 &names.weekdays[..],
@@ -353,7 +393,7 @@ mod tests {
             ] {
                 for (row, spellings) in rows.iter().enumerate() {
                     for spelling in *spellings {
-                        let found = longest_name(spelling.as_bytes(), rows);
+                        let found = longest_name(spelling.as_bytes(), rows, true);
                         assert_eq!(
                             found,
                             Some((row, spelling.len())),

@@ -137,7 +137,7 @@ fn write_date_letter(letter: u8, count: usize, day: i64, out: &mut Vec<u8>) {
 
 /// 1–12 of an hour of the day.
 pub(in crate::time) fn twelve_hour(hour: u32) -> u32 {
-    if hour % 12 == 0 { 12 } else { hour % 12 }
+    (hour + 11) % 12 + 1
 }
 
 /// `AM` or `PM`.

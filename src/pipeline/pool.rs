@@ -1,0 +1,138 @@
+//! Bounded stores: blocks, bodies, and the bytes that outputs may hold.
+
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use crate::lock;
+use crate::plugin::{Block, Body};
+
+/// A fixed number of blocks. Who takes one when none is left waits.
+pub struct BlockPool {
+    state: Mutex<Blocks>,
+    returned: Condvar,
+}
+
+struct Blocks {
+    free: Vec<Block>,
+    unmade: usize,
+    total: usize,
+}
+
+impl BlockPool {
+    /// A pool of `total` blocks, made when first needed.
+    #[must_use]
+    pub fn new(total: usize) -> Self {
+        BlockPool { state: Mutex::new(Blocks { free: Vec::new(), unmade: total, total }), returned: Condvar::new() }
+    }
+
+    /// Takes a block; waits at most so long.
+    pub fn take(&self, patience: Duration) -> Option<Block> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(block) = state.free.pop() {
+                return Some(block);
+            }
+            if state.unmade > 0 {
+                state.unmade -= 1;
+                return Some(Block::default());
+            }
+            let (next, timeout) = self
+                .returned
+                .wait_timeout(state, patience)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = next;
+            if timeout.timed_out() && state.free.is_empty() && state.unmade == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// Gives a block back, emptied. An oversized buffer (one huge record) is not kept.
+    pub fn put(&self, mut block: Block, keep: usize) {
+        block.clear();
+        if block.buf.capacity() > keep * 2 {
+            block.buf = Vec::new();
+        }
+        lock(&self.state).free.push(block);
+        self.returned.notify_one();
+    }
+
+    /// Blocks in use, and in all (gauges).
+    #[must_use]
+    pub fn in_use(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.total - state.unmade - state.free.len(), state.total)
+    }
+}
+
+/// The bytes that an output may hold unanswered, and its spare bodies.
+pub struct Budget {
+    state: Mutex<BudgetState>,
+    released: Condvar,
+    max: usize,
+}
+
+#[derive(Default)]
+struct BudgetState {
+    used: usize,
+    bodies: usize,
+    spare: Vec<Body>,
+}
+
+impl Budget {
+    /// A budget of `max` bytes.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Budget { state: Mutex::default(), released: Condvar::new(), max }
+    }
+
+    /// An empty body.
+    pub fn body(&self) -> Body {
+        lock(&self.state).spare.pop().unwrap_or_default()
+    }
+
+    /// Waits until the bytes fit. A body larger than the whole budget passes alone.
+    pub fn acquire(&self, bytes: usize) {
+        let mut state = lock(&self.state);
+        while state.used > 0 && state.used + bytes > self.max {
+            state = self.released.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        state.used += bytes;
+        state.bodies += 1;
+    }
+
+    /// Returns the bytes and keeps the body for reuse.
+    pub fn release(&self, bytes: usize, mut body: Body) {
+        body.clear();
+        let mut state = lock(&self.state);
+        state.used = state.used.saturating_sub(bytes);
+        state.bodies = state.bodies.saturating_sub(1);
+        if state.spare.len() < 8 && body.bytes.capacity() <= 8 << 20 {
+            state.spare.push(body);
+        }
+        drop(state);
+        self.released.notify_all();
+    }
+
+    /// Keeps a body that was never sent.
+    pub fn keep(&self, mut body: Body) {
+        body.clear();
+        let mut state = lock(&self.state);
+        if state.spare.len() < 8 {
+            state.spare.push(body);
+        }
+    }
+
+    /// Bytes and bodies that wait for answers (gauges).
+    #[must_use]
+    pub fn held(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.used, state.bodies)
+    }
+
+    /// The bound on bytes.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        self.max
+    }
+}

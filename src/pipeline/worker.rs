@@ -1,0 +1,463 @@
+//! A worker: takes a block, makes events of it, runs the plan over them, and hands the bodies out.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
+
+use super::decorate::{add_input_options, add_stream_fields};
+use super::Shared;
+use crate::delivery::{OpenError, Outcome, Ticket};
+use crate::event::{Batch, EventId, Selection};
+use crate::grok::RegexCache;
+use crate::lock;
+use crate::plan::{Regexes, Step};
+use crate::plugin::{Block, Body, Cx, DecodeCx, Fill, FillCx, PluginMetrics, SendCx};
+use crate::time::Timestamp;
+
+/// Longest sleep of a worker without work.
+const NAP: Duration = Duration::from_secs(1);
+
+/// Works until every source has ended.
+pub(super) fn run(shared: &Arc<Shared>) {
+    struct Leave<'a>(&'a Shared);
+    impl Drop for Leave<'_> {
+        fn drop(&mut self) {
+            self.0.live_workers.fetch_sub(1, SeqCst);
+        }
+    }
+    let _leave = Leave(shared);
+    let mut worker = Worker::new(shared);
+    loop {
+        match shared.next_block() {
+            Next::Block(work) => worker.process(work),
+            Next::Sleep { for_ms, signal } => shared.sleep(for_ms, signal),
+            Next::Done => return,
+        }
+    }
+}
+
+/// A block that was read, and the tickets of its runs.
+struct Work {
+    source: usize,
+    block: Block,
+    tickets: Arc<[Ticket]>,
+}
+
+enum Next {
+    Block(Work),
+    Sleep { for_ms: u64, signal: u64 },
+    Done,
+}
+
+impl Shared {
+    /// Asks the sources in turn for a block.
+    fn next_block(&self) -> Next {
+        let signal = *lock(&self.signal);
+        let count = self.sources.len();
+        let first = self.next.fetch_add(1, Relaxed);
+        let mut soonest = u64::try_from(NAP.as_millis()).unwrap_or(1000);
+        let mut all_ended = true;
+        for turn in 0..count {
+            let number = (first + turn) % count;
+            let slot = &self.sources[number];
+            if slot.ended.load(SeqCst) {
+                continue;
+            }
+            all_ended = false;
+            let now = self.elapsed_ms();
+            let due = slot.due.load(SeqCst);
+            if !slot.woken.load(SeqCst) && due > now {
+                soonest = soonest.min(due - now);
+                continue;
+            }
+            if slot.ordered && slot.busy.load(SeqCst) {
+                continue;
+            }
+            let Ok(mut source) = slot.source.try_lock() else { continue };
+            if slot.ended.load(SeqCst) || (slot.ordered && slot.busy.load(SeqCst)) {
+                continue;
+            }
+            let Some(mut block) = self.blocks.take(Duration::from_millis(100)) else {
+                soonest = soonest.min(10);
+                continue;
+            };
+            slot.woken.store(false, SeqCst);
+            let fill = source.fill(
+                &mut block,
+                &mut FillCx {
+                    delivery: &self.delivery,
+                    stopping: self.is_stopping(),
+                    max_records: self.options.batch_records,
+                    block_bytes: self.options.block_bytes,
+                },
+            );
+            let tickets = self.open_tickets(&block);
+            match fill {
+                Fill::More => slot.due.store(0, SeqCst),
+                Fill::Idle(pause) => {
+                    let pause = u64::try_from(pause.as_millis()).unwrap_or(1000).max(1);
+                    slot.due.store(self.elapsed_ms() + pause, SeqCst);
+                    soonest = soonest.min(pause);
+                }
+                Fill::Ended => slot.ended.store(true, SeqCst),
+            }
+            if block.runs.is_empty() {
+                self.blocks.put(block, self.options.block_bytes);
+                if fill == Fill::Ended {
+                    drop(source);
+                    self.notify();
+                }
+                continue;
+            }
+            slot.busy.store(true, SeqCst);
+            drop(source);
+            if fill == Fill::More {
+                self.notify();
+            }
+            return Next::Block(Work { source: number, block, tickets });
+        }
+        if all_ended { Next::Done } else { Next::Sleep { for_ms: soonest, signal } }
+    }
+
+    /// Tickets are opened under the source's lock, so that a stream's runs are in reading order.
+    fn open_tickets(&self, block: &Block) -> Arc<[Ticket]> {
+        if block.runs.iter().all(|run| run.stream.is_none()) {
+            return block.runs.iter().map(|_| Ticket::NONE).collect();
+        }
+        let mut delivery = lock(&self.delivery);
+        block
+            .runs
+            .iter()
+            .map(|run| {
+                let Some(stream) = run.stream else { return Ticket::NONE };
+                match delivery.open(stream, run.end) {
+                    Ok(ticket) => ticket,
+                    Err(error) => {
+                        // Without a ticket the run is delivered all the same; its position is never committed, so it
+                        // is at worst read again.
+                        if error != OpenError::Saturated {
+                            log::error!("a run could not be tracked: {error}");
+                        }
+                        Ticket::NONE
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn notify(&self) {
+        *lock(&self.signal) += 1;
+        self.wake.notify_all();
+    }
+
+    fn sleep(&self, for_ms: u64, signal: u64) {
+        let state = lock(&self.signal);
+        if *state == signal {
+            drop(self.wake.wait_timeout(state, Duration::from_millis(for_ms)));
+        }
+    }
+
+    pub(super) fn send_cx(self: &Arc<Self>, output: usize, tickets: Arc<[Ticket]>) -> SendCx {
+        let shared = Arc::clone(self);
+        SendCx {
+            answer: Arc::new(move |run: u32, items: u32, outcome: Outcome| {
+                if let Some(ticket) = tickets.get(run as usize) {
+                    lock(&shared.delivery).answer(*ticket, items, outcome);
+                }
+            }),
+            stopping: self.give_up.subscribe(),
+            metrics: Arc::clone(&self.plan.outputs[output].metrics),
+        }
+    }
+}
+
+/// State of one worker; nothing in it is allocated anew per block.
+struct Worker<'s> {
+    shared: &'s Arc<Shared>,
+    batch: Batch,
+    sel: Selection,
+    buf: Vec<u8>,
+    regex_caches: Vec<RegexCache>,
+    filter_scratch: Vec<Box<dyn Any + Send>>,
+    output_scratch: Vec<Box<dyn Any + Send>>,
+    out_sels: Vec<Selection>,
+    counts: Vec<u32>,
+    spare: Vec<Vec<EventId>>,
+}
+
+impl<'s> Worker<'s> {
+    fn new(shared: &'s Arc<Shared>) -> Self {
+        let plan = &shared.plan;
+        Worker {
+            batch: Batch::new(Arc::clone(&plan.keys)),
+            sel: Selection::default(),
+            buf: Vec::new(),
+            regex_caches: plan.regexes.iter().map(crate::grok::RubyRegex::new_cache).collect(),
+            filter_scratch: plan.filters.iter().map(|node| node.filter.scratch()).collect(),
+            output_scratch: plan.outputs.iter().map(|node| node.output.scratch()).collect(),
+            out_sels: plan.outputs.iter().map(|_| Selection::default()).collect(),
+            counts: Vec::new(),
+            spare: Vec::new(),
+            shared,
+        }
+    }
+
+    fn process(&mut self, work: Work) {
+        let Work { source, mut block, tickets } = work;
+        let shared = self.shared;
+        let bytes = block.buf.len();
+        self.batch.reset(std::mem::take(&mut block.buf), Timestamp::now());
+        self.decode(source, &block);
+        let node = &shared.plan.inputs[source];
+        let made = self.sel.len() as u64;
+        PluginMetrics::add(&node.metrics.events_out, made);
+        PluginMetrics::add(&node.metrics.bytes, bytes as u64);
+        shared.events.input.fetch_add(made, Relaxed);
+
+        let mut sel = std::mem::take(&mut self.sel);
+        self.filters(&node.program.filters, &mut sel);
+        shared.events.filtered.fetch_add(sel.len() as u64, Relaxed);
+        for out in &mut self.out_sels {
+            out.clear();
+        }
+        self.route(&node.program.outputs, sel.ids());
+        self.sel = sel;
+        self.send(&block, &tickets);
+
+        block.buf = self.batch.reset(Vec::new(), Timestamp::default());
+        shared.blocks.put(block, shared.options.block_bytes);
+        let slot = &shared.sources[source];
+        slot.busy.store(false, SeqCst);
+        if slot.ordered {
+            shared.notify();
+        }
+    }
+
+    fn decode(&mut self, source: usize, block: &Block) {
+        let slot = &self.shared.sources[source];
+        let node = &self.shared.plan.inputs[source];
+        self.sel.clear();
+        let mut first = 0;
+        let mut failed = 0;
+        for (number, run) in block.runs.iter().enumerate() {
+            let end = (run.recs_end as usize).min(block.recs.len());
+            let before = self.sel.len();
+            let mut cx = DecodeCx {
+                run: u32::try_from(number).unwrap_or(u32::MAX),
+                buf: &mut self.buf,
+                out: &mut self.sel,
+                blank: 0,
+                failed: 0,
+            };
+            slot.codec.decode(&mut self.batch, block.recs.get(first..end).unwrap_or_default(), &mut cx);
+            failed += cx.failed;
+            first = end.max(first);
+            let made = &self.sel.ids()[before..];
+            add_stream_fields(&mut self.batch, made, &run.attrs, &mut self.buf);
+            add_input_options(&mut self.batch, made, &node.decoration, &mut self.buf);
+        }
+        PluginMetrics::add(&node.metrics.failures, failed);
+    }
+
+    fn filters(&mut self, steps: &[Step], sel: &mut Selection) {
+        for step in steps {
+            if sel.is_empty() {
+                return;
+            }
+            match step {
+                Step::Plugin(number) => self.filter(*number, sel),
+                Step::Branch { arms, otherwise } => self.filter_branch(arms, otherwise, sel),
+            }
+        }
+    }
+
+    fn filter(&mut self, number: usize, sel: &mut Selection) {
+        let node = &self.shared.plan.filters[number];
+        PluginMetrics::add(&node.metrics.events_in, sel.len() as u64);
+        let mut cx = Cx {
+            buf: &mut self.buf,
+            scratch: &mut *self.filter_scratch[number],
+            common: &node.common,
+            metrics: &node.metrics,
+        };
+        node.filter.run(&mut self.batch, sel, &mut cx);
+        PluginMetrics::add(&node.metrics.events_out, sel.len() as u64);
+    }
+
+    /// Events take the first arm that holds, and come together again in their order.
+    fn filter_branch(&mut self, arms: &[(usize, Vec<Step>)], otherwise: &[Step], sel: &mut Selection) {
+        let mut parts = self.partition(arms, sel);
+        let first_new = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
+        let total = sel.len();
+        let mut choice = self.spare.pop().unwrap_or_default();
+        choice.clear();
+        if parts.iter().any(|part| part.len() == total) {
+            // All took the same way: no need to come together.
+            for (at, part) in parts.iter().enumerate() {
+                if part.len() == total {
+                    let steps = arms.get(at).map_or(otherwise, |(_, steps)| steps);
+                    self.filters(steps, sel);
+                }
+            }
+        } else {
+            let order = sel.ids().to_vec();
+            for (at, part) in parts.iter_mut().enumerate() {
+                let steps = arms.get(at).map_or(otherwise, |(_, steps)| steps);
+                if part.is_empty() || steps.is_empty() {
+                    continue;
+                }
+                let mut inner = Selection::default();
+                inner.swap(part);
+                self.filters(steps, &mut inner);
+                inner.swap(part);
+            }
+            merge(&self.batch, &order, &parts, first_new, &mut choice);
+            sel.swap(&mut choice);
+        }
+        choice.clear();
+        self.spare.push(choice);
+        for mut part in parts {
+            part.clear();
+            self.spare.push(part);
+        }
+        self.spare.truncate(32);
+    }
+
+    /// One list per arm and one for `else`; events whose condition has no answer are set aside and removed.
+    fn partition(&mut self, arms: &[(usize, Vec<Step>)], sel: &mut Selection) -> Vec<Vec<EventId>> {
+        let mut parts: Vec<Vec<EventId>> = (0..=arms.len()).map(|_| self.spare.pop().unwrap_or_default()).collect();
+        let plan = &self.shared.plan;
+        let mut regexes = Regexes { regexes: &plan.regexes, caches: &mut self.regex_caches };
+        let mut aside = 0_u64;
+        for &id in sel.ids() {
+            let mut way = Some(arms.len());
+            for (at, (test, _)) in arms.iter().enumerate() {
+                let node = &plan.tests[*test];
+                match node.test.holds(&mut self.batch, id, &mut regexes) {
+                    Ok(true) => {
+                        way = Some(at);
+                        break;
+                    }
+                    Ok(false) => {}
+                    Err(error) => {
+                        log::warn!("an event was set aside: the condition `{}` has no answer for it: {error}", node.text);
+                        aside += 1;
+                        way = None;
+                        break;
+                    }
+                }
+            }
+            if let Some(way) = way {
+                parts[way].push(id);
+            }
+        }
+        if aside > 0 {
+            self.shared.condition_errors.fetch_add(aside, Relaxed);
+            let mut kept: Vec<EventId> = sel.ids().iter().copied().filter(|id| parts.iter().any(|part| part.binary_search(id).is_ok() || part.contains(id))).collect();
+            sel.swap(&mut kept);
+        }
+        parts
+    }
+
+    fn route(&mut self, steps: &[Step], ids: &[EventId]) {
+        for step in steps {
+            match step {
+                Step::Plugin(number) => ids.iter().for_each(|id| self.out_sels[*number].push(*id)),
+                Step::Branch { arms, otherwise } => {
+                    let mut sel = Selection::default();
+                    sel.swap(&mut ids.to_vec());
+                    let parts = self.partition(arms, &mut sel);
+                    for (at, part) in parts.iter().enumerate() {
+                        let steps = arms.get(at).map_or(otherwise.as_slice(), |(_, steps)| steps);
+                        if !part.is_empty() {
+                            self.route(steps, part);
+                        }
+                    }
+                    self.spare.extend(parts.into_iter().map(|mut part| {
+                        part.clear();
+                        part
+                    }));
+                    self.spare.truncate(32);
+                }
+            }
+        }
+    }
+
+    /// Encodes for every output, tells delivery how many answers will come, then sends.
+    fn send(&mut self, block: &Block, tickets: &Arc<[Ticket]>) {
+        let shared = self.shared;
+        self.counts.clear();
+        self.counts.resize(block.runs.len(), 0);
+        let mut bodies: Vec<(usize, Body)> = Vec::with_capacity(shared.plan.outputs.len());
+        for (number, node) in shared.plan.outputs.iter().enumerate() {
+            let sel = &self.out_sels[number];
+            if sel.is_empty() {
+                continue;
+            }
+            let mut body = shared.budgets[number].body();
+            PluginMetrics::add(&node.metrics.events_in, sel.len() as u64);
+            shared.events.output.fetch_add(sel.len() as u64, Relaxed);
+            let mut cx = Cx {
+                buf: &mut self.buf,
+                scratch: &mut *self.output_scratch[number],
+                common: &NO_COMMON,
+                metrics: &node.metrics,
+            };
+            node.output.encode(&mut self.batch, sel, &mut body, &mut cx);
+            for item in &body.items {
+                if let Some(count) = self.counts.get_mut(item.run as usize) {
+                    *count += 1;
+                }
+            }
+            bodies.push((number, body));
+        }
+        {
+            let mut delivery = lock(&shared.delivery);
+            for (ticket, count) in tickets.iter().zip(&self.counts) {
+                delivery.expect(*ticket, *count);
+            }
+        }
+        for (number, body) in bodies {
+            let budget = &shared.budgets[number];
+            if body.items.is_empty() {
+                budget.keep(body);
+                continue;
+            }
+            let output = &shared.plan.outputs[number].output;
+            let cx = shared.send_cx(number, Arc::clone(tickets));
+            if output.deliver_now(&body, &cx) {
+                budget.keep(body);
+                continue;
+            }
+            let bytes = body.bytes.len();
+            budget.acquire(bytes);
+            let (output, shared) = (Arc::clone(output), Arc::clone(shared));
+            self.shared.runtime.spawn(async move {
+                let body = output.deliver(body, cx).await;
+                shared.budgets[number].release(bytes, body);
+            });
+        }
+    }
+}
+
+static NO_COMMON: std::sync::LazyLock<crate::plugin::Common> = std::sync::LazyLock::new(crate::plugin::Common::default);
+
+/// Brings the arms' events together in the order in which they entered; what an arm made follows its parent.
+fn merge(batch: &Batch, order: &[EventId], parts: &[Vec<EventId>], first_new: EventId, out: &mut Vec<EventId>) {
+    let mut cursors = vec![0_usize; parts.len()];
+    for id in order {
+        for (part, cursor) in parts.iter().zip(&mut cursors) {
+            if part.get(*cursor) == Some(id) {
+                out.push(*id);
+                *cursor += 1;
+            }
+        }
+        for (part, cursor) in parts.iter().zip(&mut cursors) {
+            while let Some(child) = part.get(*cursor).filter(|child| **child >= first_new && batch.ancestor(**child, first_new) == *id) {
+                out.push(*child);
+                *cursor += 1;
+            }
+        }
+    }
+}
