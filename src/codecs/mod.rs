@@ -3,9 +3,12 @@
 mod charset;
 mod framing;
 
+pub mod cri;
 pub mod json;
 pub mod json_lines;
 pub mod line;
+pub mod multiline;
+pub mod otlp;
 pub mod plain;
 pub mod rubydebug;
 

@@ -1,23 +1,21 @@
 //! A strict and fast JSON validator for documents of a bulk: grammar, UTF-8, duplicate keys, names that Elasticsearch refuses.
 //!
-//! No tree is built. Strings are skipped 16 bytes at a time, in plain registers: that needs no
-//! `unsafe`. Documents of a stream repeat their keys in the same order, so
-//! the keys seen so far are kept as a tree of shapes ([`Checker`]): a known key at its place is one comparison, and that it
-//! doubles no other was settled when it was learned. Whatever does not fit goes through a plain recursive check.
+//! No tree of values is built. Strings are skipped 16 bytes at a time, in plain registers: that needs no `unsafe`.
+//! Documents of a stream repeat their keys in the same order, so everything between their scalars, their skeleton, is kept
+//! ([`Checker`]). A document with a known skeleton is as valid as its scalars, and only those are looked at; that its keys
+//! are legal and differ was settled by the full check of the first one.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Deepest nesting of arrays and objects, as in Elasticsearch's own parser.
 pub const MAX_DEPTH: usize = 1000;
 /// Longest number in bytes, as in Elasticsearch's own parser.
 pub const MAX_NUMBER: usize = 1000;
-/// Keys kept as shapes; when they are used up, all are forgotten and learned anew.
-const MAX_NODES: usize = 4096;
-/// Keys tried at one place before the plain check takes over.
+/// Pieces of skeletons kept; when they are used up, all are forgotten and learned anew.
+const MAX_NODES: usize = 16_384;
+/// Pieces kept for one place; documents with more variety than that take the full check.
 const MAX_BRANCHES: usize = 24;
-/// An object with more keys than this is not learned.
-const MAX_LEARNED_KEYS: usize = 256;
 /// No node.
 const NONE: u32 = u32::MAX;
 
@@ -71,59 +69,79 @@ pub struct Problem {
 
 type Checked<T> = Result<T, Problem>;
 
-/// Why the check by shapes ended early.
-enum Stop {
-    Problem(Problem),
-    /// The shapes cannot take this document; the plain check has to decide.
-    Unlearnable,
-}
-
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
 fn problem<T>(at: usize, fault: Fault) -> Checked<T> {
     Err(Problem { at, fault })
 }
 
-/// A key at its place behind other keys.
+/// What stands where a skeleton has a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
+    /// A string; its opening quote belongs to the token before.
+    Text,
+    /// Any other value with all that is in it; `depth` counts the objects around it.
+    Value { depth: u32 },
+    /// The end of the line; no gap.
+    End,
+}
+
+/// A piece of a skeleton: everything between one scalar (or array) and the next, such as `,"level":"`.
 struct Node {
     /// The first 16 bytes of `token`, little-endian, zero beyond its end.
     head: u128,
     /// Ones where `head` counts.
     mask: u128,
-    /// `"key":` and the blanks that follow.
+    /// The last 16 bytes of a token that has more than 16.
+    tail: u128,
     token: Box<[u8]>,
-    /// The key, decoded.
-    name: Box<[u8]>,
-    /// The key before it in the same object.
-    parent: u32,
-    /// First key seen behind this one.
+    gap: Gap,
+    /// First piece seen behind the gap.
     next: u32,
-    /// Another key seen at this place.
+    /// Another piece seen at this place.
     sibling: u32,
-    /// First key of an object that is this key's value (or in its array).
-    inner: u32,
-    /// Place in the object, from 1.
-    ordinal: u32,
-    /// Whether it is a key of the document itself.
-    top: bool,
 }
 
-/// The list of alternatives that a key is looked up in.
-#[derive(Clone, Copy)]
-enum Place {
-    /// First key of a document.
-    Root,
-    /// First key of an object under this node.
-    Inside(u32),
-    /// Behind this node in the same object.
-    Behind(u32),
+impl Node {
+    fn new(token: &[u8], gap: Gap, sibling: u32) -> Self {
+        let mut head = [0u8; 16];
+        for (slot, byte) in head.iter_mut().zip(token) {
+            *slot = *byte;
+        }
+        let mask = if token.len() >= 16 {
+            u128::MAX
+        } else {
+            (1u128 << (8 * token.len())) - 1
+        };
+        let tail = token
+            .last_chunk::<16>()
+            .map_or(0, |chunk| u128::from_le_bytes(*chunk));
+        Self {
+            head: u128::from_le_bytes(head),
+            mask,
+            tail,
+            token: token.into(),
+            gap,
+            next: NONE,
+            sibling,
+        }
+    }
+
+    /// Whether the token stands at `pos`.
+    #[inline]
+    fn stands_at(&self, bytes: &[u8], pos: usize) -> bool {
+        let len = self.token.len();
+        (window(bytes, pos) ^ self.head) & self.mask == 0
+            && (len <= 16
+                || (window(bytes, pos + len - 16) == self.tail
+                    && (len <= 32 || self.middle_stands_at(bytes, pos))))
+    }
+
+    fn middle_stands_at(&self, bytes: &[u8], pos: usize) -> bool {
+        let middle = 16..self.token.len() - 16;
+        bytes.get(pos + middle.start..pos + middle.end) == self.token.get(middle)
+    }
 }
 
-/// A validator that remembers the shapes of documents. One per stream of documents works best.
+/// A validator that remembers the skeletons of documents. One per stream of documents works best.
 pub struct Checker {
     nodes: Vec<Node>,
     root: u32,
@@ -136,7 +154,7 @@ impl Default for Checker {
 }
 
 impl Checker {
-    /// Knows no shape yet.
+    /// Knows no skeleton yet.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -149,212 +167,129 @@ impl Checker {
     ///
     /// # Errors
     /// The first problem. The line's end is then to be found by the caller.
+    #[inline]
     pub fn document(&mut self, bytes: &[u8], at: usize) -> Result<usize, Problem> {
-        if self.nodes.len() >= MAX_NODES {
-            self.nodes.clear();
-            self.root = NONE;
+        match self.follow(bytes, at) {
+            Some(end) => Ok(end),
+            None => self.check_and_learn(bytes, at),
         }
+    }
+
+    /// Checks a document of a known skeleton. `None` says only that it cannot tell.
+    fn follow(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let mut pos = at;
+        let mut index = self.root;
+        loop {
+            let mut node = self.nodes.get(index as usize)?;
+            while !node.stands_at(bytes, pos) {
+                node = self.nodes.get(node.sibling as usize)?;
+            }
+            pos += node.token.len();
+            pos = match node.gap {
+                Gap::Text => string(bytes, pos).ok()?,
+                Gap::Value { depth } => value(bytes, pos, depth as usize).ok()?,
+                Gap::End => return Some(pos),
+            };
+            index = node.next;
+        }
+    }
+
+    #[cold]
+    fn check_and_learn(&mut self, bytes: &[u8], at: usize) -> Result<usize, Problem> {
         let start = skip_blank(bytes, at);
         if byte_at(bytes, start) != b'{' {
             return Err(not_an_object(bytes, start));
         }
-        let end = match self.object(bytes, start, Place::Root, 1) {
-            Ok(end) => end,
-            Err(Stop::Problem(problem)) => return Err(problem),
-            Err(Stop::Unlearnable) => plain_value(bytes, start, 0)?,
-        };
-        let end = skip_blank(bytes, end);
+        let end = skip_blank(bytes, value(bytes, start, 0)?);
         match bytes.get(end) {
-            Some(b'\n') => Ok(end + 1),
+            Some(b'\n') => {
+                self.learn(bytes, at, end + 1);
+                Ok(end + 1)
+            }
             None => Ok(end),
-            Some(_) => Err(Problem {
-                at: end,
-                fault: Fault::Syntax,
-            }),
+            Some(_) => problem(end, Fault::Syntax),
         }
     }
 
-    /// Checks the object whose brace stands at `at`; returns the offset behind its closing brace.
-    fn object(
-        &mut self,
-        bytes: &[u8],
-        at: usize,
-        place: Place,
-        depth: usize,
-    ) -> Result<usize, Stop> {
-        let mut place = place;
-        let mut pos = skip_blank(bytes, at + 1);
-        if byte_at(bytes, pos) == b'}' {
-            return Ok(pos + 1);
+    /// Takes the skeleton of the valid document at `at..end` into the tree.
+    fn learn(&mut self, bytes: &[u8], at: usize, end: usize) {
+        if self.nodes.len() >= MAX_NODES {
+            self.nodes.clear();
+            self.root = NONE;
         }
-        loop {
-            let (node, behind) = self.key(bytes, pos, place)?;
-            pos = behind;
-            pos = self.value(bytes, pos, node, depth)?;
-            match byte_at(bytes, pos) {
-                b',' => pos = skip_blank(bytes, pos + 1),
-                b'}' => return Ok(pos + 1),
-                _ => return Ok(unexpected(bytes, pos)?),
-            }
-            place = Place::Behind(node);
-        }
-    }
-
-    /// Checks the value at `pos`, which belongs to the key `node`; returns the offset of what follows it, blanks skipped.
-    #[inline]
-    fn value(&mut self, bytes: &[u8], pos: usize, node: u32, depth: usize) -> Result<usize, Stop> {
-        let pos = skip_blank(bytes, pos);
-        let end = match byte_at(bytes, pos) {
-            b'"' => string(bytes, pos + 1)?,
-            b'{' if depth < MAX_DEPTH => self.object(bytes, pos, Place::Inside(node), depth + 1)?,
-            b'[' if depth < MAX_DEPTH => self.array(bytes, pos, node, depth + 1)?,
-            b'{' | b'[' => return Ok(problem(pos, Fault::TooDeep)?),
-            _ => scalar(bytes, pos)?,
-        };
-        Ok(skip_blank(bytes, end))
-    }
-
-    fn array(&mut self, bytes: &[u8], at: usize, node: u32, depth: usize) -> Result<usize, Stop> {
-        let mut pos = skip_blank(bytes, at + 1);
-        if byte_at(bytes, pos) == b']' {
-            return Ok(pos + 1);
-        }
-        loop {
-            pos = self.value(bytes, pos, node, depth)?;
-            match byte_at(bytes, pos) {
-                b',' => pos += 1,
-                b']' => return Ok(pos + 1),
-                _ => return Ok(unexpected(bytes, pos)?),
-            }
-        }
-    }
-
-    /// The node of the key at `pos`, and the offset behind its colon.
-    #[inline]
-    fn key(&mut self, bytes: &[u8], pos: usize, place: Place) -> Result<(u32, usize), Stop> {
-        let window = window(bytes, pos);
-        let mut index = self.first(place);
-        let mut branches = 0;
-        while let Some(node) = self.nodes.get(index as usize) {
-            if (window ^ node.head) & node.mask == 0 {
-                let end = pos + node.token.len();
-                if node.token.len() <= 16 || bytes.get(pos + 16..end) == node.token.get(16..) {
-                    return Ok((index, end));
+        let (mut before, mut token_start, mut depth, mut pos) = (NONE, at, 0u32, at);
+        while pos < end && self.nodes.len() < MAX_NODES {
+            let gap = match byte_at(bytes, pos) {
+                b'"' if is_key(bytes, pos) => {
+                    pos = string(bytes, pos + 1).unwrap_or(end);
+                    continue;
                 }
+                b'"' => Gap::Text,
+                b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'[' => Gap::Value { depth },
+                b'\n' => Gap::End,
+                byte => {
+                    depth = match byte {
+                        b'{' => depth + 1,
+                        b'}' => depth.saturating_sub(1),
+                        _ => depth,
+                    };
+                    pos += 1;
+                    continue;
+                }
+            };
+            let token_end = pos + usize::from(matches!(gap, Gap::Text | Gap::End));
+            let Some(node) = self.enter(
+                before,
+                bytes.get(token_start..token_end).unwrap_or_default(),
+                gap,
+            ) else {
+                return;
+            };
+            if gap == Gap::End {
+                return;
+            }
+            before = node;
+            pos = value(bytes, pos, depth as usize).unwrap_or(end);
+            token_start = pos;
+        }
+    }
+
+    /// The node of `token` behind the node `before`, made if need be; `None` where there are too many already.
+    fn enter(&mut self, before: u32, token: &[u8], gap: Gap) -> Option<u32> {
+        let first = self
+            .nodes
+            .get(before as usize)
+            .map_or(self.root, |node| node.next);
+        let (mut index, mut branches) = (first, 0);
+        while let Some(node) = self.nodes.get(index as usize) {
+            if *node.token == *token && node.gap == gap {
+                return Some(index);
             }
             index = node.sibling;
             branches += 1;
         }
         if branches >= MAX_BRANCHES {
-            return Err(Stop::Unlearnable);
+            return None;
         }
-        self.learn(bytes, pos, place)
+        let index = u32::try_from(self.nodes.len()).ok()?;
+        self.nodes.push(Node::new(token, gap, first));
+        match self.nodes.get_mut(before as usize) {
+            Some(node) => node.next = index,
+            None => self.root = index,
+        }
+        Some(index)
     }
+}
 
-    fn first(&self, place: Place) -> u32 {
-        match place {
-            Place::Root => self.root,
-            Place::Inside(node) => self
-                .nodes
-                .get(node as usize)
-                .map_or(NONE, |node| node.inner),
-            Place::Behind(node) => self.nodes.get(node as usize).map_or(NONE, |node| node.next),
-        }
-    }
-
-    /// Takes the key at `pos` into the shapes, once it is known to be legal there.
-    #[cold]
-    fn learn(&mut self, bytes: &[u8], pos: usize, place: Place) -> Result<(u32, usize), Stop> {
-        if byte_at(bytes, pos) != b'"' {
-            return Ok(unexpected(bytes, pos)?);
-        }
-        let end = string(bytes, pos + 1)?;
-        if byte_at(bytes, end) != b':' {
-            return Err(Stop::Unlearnable);
-        }
-        // Blanks behind the colon are part of the token, so that the usual `"key": ` is one comparison too.
-        let behind = skip_blank(bytes, end + 1);
-        let (Some(token), Some(raw)) = (bytes.get(pos..behind), bytes.get(pos + 1..end - 1)) else {
-            return Ok(unexpected(bytes, pos)?);
-        };
-        let name = decode(raw);
-        let top = match place {
-            Place::Root => true,
-            Place::Inside(_) => false,
-            Place::Behind(before) => self
-                .nodes
-                .get(before as usize)
-                .is_some_and(|before| before.top),
-        };
-        check_name(&name, pos, top)?;
-        let parent = if let Place::Behind(before) = place {
-            before
-        } else {
-            NONE
-        };
-        self.check_doubled(&name, parent, pos)?;
-        let ordinal = self
-            .nodes
-            .get(parent as usize)
-            .map_or(1, |before| before.ordinal + 1);
-        if self.nodes.len() >= MAX_NODES || ordinal as usize > MAX_LEARNED_KEYS {
-            return Err(Stop::Unlearnable);
-        }
-        let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
-        let mut head = [0u8; 16];
-        for (slot, byte) in head.iter_mut().zip(token) {
-            *slot = *byte;
-        }
-        let mask = if token.len() >= 16 {
-            u128::MAX
-        } else {
-            (1u128 << (8 * token.len())) - 1
-        };
-        let sibling = self.first(place);
-        self.nodes.push(Node {
-            head: u128::from_le_bytes(head),
-            mask,
-            token: token.into(),
-            name,
-            parent,
-            next: NONE,
-            sibling,
-            inner: NONE,
-            ordinal,
-            top,
-        });
-        match place {
-            Place::Root => self.root = index,
-            Place::Inside(node) => {
-                if let Some(node) = self.nodes.get_mut(node as usize) {
-                    node.inner = index;
-                }
-            }
-            Place::Behind(node) => {
-                if let Some(node) = self.nodes.get_mut(node as usize) {
-                    node.next = index;
-                }
-            }
-        }
-        Ok((index, behind))
-    }
-
-    fn check_doubled(&self, name: &[u8], last: u32, at: usize) -> Checked<()> {
-        let mut index = last;
-        while let Some(node) = self.nodes.get(index as usize) {
-            if *node.name == *name {
-                return problem(at, Fault::DuplicateKey);
-            }
-            index = node.parent;
-        }
-        Ok(())
-    }
+/// Whether the string at `pos` is a key: a colon follows it.
+fn is_key(bytes: &[u8], pos: usize) -> bool {
+    string(bytes, pos + 1).is_ok_and(|end| byte_at(bytes, skip_blank(bytes, end)) == b':')
 }
 
 /// What is wrong with a line that does not begin with a brace.
 #[cold]
 fn not_an_object(bytes: &[u8], start: usize) -> Problem {
-    match plain_value(bytes, start, 0) {
+    match value(bytes, start, 0) {
         Ok(_) => Problem {
             at: start,
             fault: Fault::NotAnObject,
@@ -450,18 +385,23 @@ fn stops(word: u64) -> u64 {
     (low | quote | slash | word) & (ONES * 0x80)
 }
 
+/// The two halves of a window, the first bytes first.
+#[inline]
+fn halves(window: u128) -> (u64, u64) {
+    // Truncation is the point.
+    (window as u64, (window >> 64) as u64)
+}
+
 /// The offset of the first byte from `pos` on that ends a plain stretch of a string; the end of `bytes` at the latest.
 #[inline]
 fn plain_end(bytes: &[u8], mut pos: usize) -> usize {
     loop {
-        let bits = window(bytes, pos);
-        // Truncation is the point: the two halves.
-        let (low, high) = (stops(bits as u64), stops((bits >> 64) as u64));
-        if low != 0 {
-            return pos + (low.trailing_zeros() / 8) as usize;
-        }
-        if high != 0 {
-            return pos + 8 + (high.trailing_zeros() / 8) as usize;
+        let (low, high) = halves(window(bytes, pos));
+        let (low, high) = (stops(low), stops(high));
+        if low | high != 0 {
+            // Chosen without a branch: where strings end cannot be foretold.
+            let (found, skipped) = if low != 0 { (low, 0) } else { (high, 8) };
+            return pos + skipped + (found.trailing_zeros() / 8) as usize;
         }
         pos += 16;
     }
@@ -573,40 +513,47 @@ fn number(bytes: &[u8], start: usize) -> Checked<usize> {
 /// The offset behind the digits at `pos`.
 #[inline]
 fn digits(bytes: &[u8], mut pos: usize) -> usize {
-    while byte_at(bytes, pos).is_ascii_digit() {
-        pos += 1;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    loop {
+        let (low, _) = halves(window(bytes, pos));
+        // A digit without its 0x30 is at most 9; 0x76 lifts all else into the high bit.
+        let bare = low ^ (ONES * 0x30);
+        let others = (((bare & (ONES * 0x7f)) + ONES * 0x76) | bare) & (ONES * 0x80);
+        if others != 0 {
+            return pos + (others.trailing_zeros() / 8) as usize;
+        }
+        pos += 8;
     }
-    pos
 }
 
 /// A key without its escapes. `raw` was checked before.
-fn decode(raw: &[u8]) -> Box<[u8]> {
+fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.contains(&b'\\') {
-        return raw.into();
+        return Cow::Borrowed(raw);
     }
     let quoted = [b"\"", raw, b"\""].concat();
     serde_json::from_slice::<String>(&quoted)
-        .map_or_else(|_| raw.into(), |text| text.into_bytes().into())
+        .map_or(Cow::Borrowed(raw), |text| Cow::Owned(text.into_bytes()))
 }
 
-/// Checks any value with blanks between its tokens and any number of keys; knows no shapes. `depth` counts what is open.
-fn plain_value(bytes: &[u8], pos: usize, depth: usize) -> Checked<usize> {
+/// Checks any value, blanks before it included; returns the offset behind it. `depth` counts what is open.
+fn value(bytes: &[u8], pos: usize, depth: usize) -> Checked<usize> {
     let pos = skip_blank(bytes, pos);
     match byte_at(bytes, pos) {
         b'"' => string(bytes, pos + 1),
         b'{' | b'[' if depth >= MAX_DEPTH => problem(pos, Fault::TooDeep),
-        b'{' => plain_object(bytes, pos, depth + 1),
-        b'[' => plain_array(bytes, pos, depth + 1),
+        b'{' => object(bytes, pos, depth + 1),
+        b'[' => array(bytes, pos, depth + 1),
         _ => scalar(bytes, pos),
     }
 }
 
-fn plain_object(bytes: &[u8], at: usize, depth: usize) -> Checked<usize> {
+fn object(bytes: &[u8], at: usize, depth: usize) -> Checked<usize> {
     let mut pos = skip_blank(bytes, at + 1);
     if byte_at(bytes, pos) == b'}' {
         return Ok(pos + 1);
     }
-    let mut names: HashSet<Box<[u8]>> = HashSet::new();
+    let mut names: Vec<(Cow<'_, [u8]>, usize)> = Vec::new();
     loop {
         pos = skip_blank(bytes, pos);
         if byte_at(bytes, pos) != b'"' {
@@ -615,29 +562,35 @@ fn plain_object(bytes: &[u8], at: usize, depth: usize) -> Checked<usize> {
         let end = string(bytes, pos + 1)?;
         let name = decode(bytes.get(pos + 1..end - 1).unwrap_or_default());
         check_name(&name, pos, depth == 1)?;
-        if !names.insert(name) {
-            return problem(pos, Fault::DuplicateKey);
-        }
+        names.push((name, pos));
         pos = skip_blank(bytes, end);
         if byte_at(bytes, pos) != b':' {
             return unexpected(bytes, pos);
         }
-        pos = skip_blank(bytes, plain_value(bytes, pos + 1, depth)?);
+        pos = skip_blank(bytes, value(bytes, pos + 1, depth)?);
         match byte_at(bytes, pos) {
             b',' => pos += 1,
-            b'}' => return Ok(pos + 1),
+            b'}' => break,
             _ => return unexpected(bytes, pos),
         }
     }
+    names.sort_unstable();
+    match names
+        .array_windows()
+        .find(|[first, second]| first.0 == second.0)
+    {
+        Some([_, second]) => problem(second.1, Fault::DuplicateKey),
+        None => Ok(pos + 1),
+    }
 }
 
-fn plain_array(bytes: &[u8], at: usize, depth: usize) -> Checked<usize> {
+fn array(bytes: &[u8], at: usize, depth: usize) -> Checked<usize> {
     let mut pos = skip_blank(bytes, at + 1);
     if byte_at(bytes, pos) == b']' {
         return Ok(pos + 1);
     }
     loop {
-        pos = skip_blank(bytes, plain_value(bytes, pos, depth)?);
+        pos = skip_blank(bytes, value(bytes, pos, depth)?);
         match byte_at(bytes, pos) {
             b',' => pos += 1,
             b']' => return Ok(pos + 1),

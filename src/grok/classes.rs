@@ -16,7 +16,10 @@ pub(crate) enum Charset {
 }
 
 fn ranges(list: &[(char, char)]) -> ClassUnicode {
-    ClassUnicode::new(list.iter().map(|(start, end)| ClassUnicodeRange::new(*start, *end)))
+    ClassUnicode::new(
+        list.iter()
+            .map(|(start, end)| ClassUnicodeRange::new(*start, *end)),
+    )
 }
 
 /// All characters but the newline.
@@ -34,13 +37,21 @@ pub(crate) fn shorthand(letter: char, charset: Charset) -> ClassUnicode {
         's' => "space",
         _ => "xdigit",
     };
-    let known = if charset == Charset::Unicode { unicode(name) } else { ascii(name) };
+    let known = if charset == Charset::Unicode {
+        unicode(name)
+    } else {
+        ascii(name)
+    };
     known.unwrap_or_else(ClassUnicode::empty)
 }
 
 /// The set of `[:name:]`; `None` if there is no such name.
 pub(crate) fn posix(name: &str, charset: Charset) -> Option<ClassUnicode> {
-    if charset == Charset::Ascii { ascii(name) } else { unicode(name) }
+    if charset == Charset::Ascii {
+        ascii(name)
+    } else {
+        unicode(name)
+    }
 }
 
 /// The set of `\p{name}`: POSIX names, general categories and scripts.
@@ -50,8 +61,14 @@ pub(crate) fn property(name: &str) -> Option<ClassUnicode> {
         return Some(any_char());
     }
     unicode(&lower).or_else(|| {
-        let known = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ' ' | '-'));
-        if known { expression(&format!("\\p{{{name}}}")) } else { None }
+        let known = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ' ' | '-'));
+        if known {
+            expression(&format!("\\p{{{name}}}"))
+        } else {
+            None
+        }
     })
 }
 
@@ -65,7 +82,12 @@ pub(crate) fn line_break() -> Ir {
 /// `\X`: a character with the marks that follow it.
 pub(crate) fn grapheme() -> Ir {
     let marks = expression(r"\p{M}").unwrap_or_else(ClassUnicode::empty);
-    let marks = Ir::Repeat { body: Box::new(Ir::Set(marks)), min: 0, max: None, lazy: false };
+    let marks = Ir::Repeat {
+        body: Box::new(Ir::Set(marks)),
+        min: 0,
+        max: None,
+        lazy: false,
+    };
     let character = Ir::Concat(vec![Ir::Set(any_char()), marks]);
     let crlf = Ir::Concat(vec![Ir::Char('\r'), Ir::Char('\n')]);
     Ir::Atomic(Box::new(Ir::Alt(vec![crlf, character])))
@@ -125,7 +147,9 @@ mod tests {
     use super::*;
 
     fn has(class: &ClassUnicode, c: char) -> bool {
-        class.iter().any(|range| range.start() <= c && c <= range.end())
+        class
+            .iter()
+            .any(|range| range.start() <= c && c <= range.end())
     }
 
     #[test]
@@ -141,8 +165,8 @@ mod tests {
     #[test]
     fn every_posix_name_has_a_set_in_both_readings() {
         for name in [
-            "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
-            "xdigit", "word",
+            "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print",
+            "punct", "space", "upper", "xdigit", "word",
         ] {
             assert!(ascii(name).is_some() && unicode(name).is_some(), "{name}");
         }

@@ -28,7 +28,11 @@ pub(crate) const FROM_REFERENCE: char = '%';
 
 /// Expands a pattern. References that capture become named groups, whose names keep all that was written: captures of
 /// one field through two patterns stay apart, as in the original.
-pub(crate) fn expand(pattern: &str, set: &PatternSet, named_captures_only: bool) -> Result<String, GrokError> {
+pub(crate) fn expand(
+    pattern: &str,
+    set: &PatternSet,
+    named_captures_only: bool,
+) -> Result<String, GrokError> {
     let mut out = String::new();
     let mut inline: FxHashMap<String, Arc<str>> = FxHashMap::default();
     // Texts still to be read, the innermost last, each with how far it was read.
@@ -54,7 +58,10 @@ pub(crate) fn expand(pattern: &str, set: &PatternSet, named_captures_only: bool)
         if let Some(definition) = reference.definition {
             inline.insert(reference.name.to_owned(), Arc::from(definition));
         }
-        let definition = inline.get(reference.name).cloned().or_else(|| set.shared(reference.name));
+        let definition = inline
+            .get(reference.name)
+            .cloned()
+            .or_else(|| set.shared(reference.name));
         let definition = definition.ok_or_else(|| GrokError::UnknownPattern {
             name: reference.name.to_owned(),
             candidates: set.similar(reference.name),
@@ -96,19 +103,29 @@ fn read(text: &str) -> Option<Reference<'_>> {
     let mut rest = &inside[name.len()..];
     let mut field = None;
     if let Some(after) = rest.strip_prefix(':') {
-        let written = prefix(after, |b| b.is_ascii_digit() || (b'A'..=b'z').contains(&b) || b"@:.-".contains(&b));
+        let written = prefix(after, |b| {
+            b.is_ascii_digit() || (b'A'..=b'z').contains(&b) || b"@:.-".contains(&b)
+        });
         if !written.is_empty() {
             field = Some(written);
             rest = &after[written.len()..];
         }
     }
-    let definition = rest.strip_prefix('=').and_then(balanced).filter(|definition| !definition.is_empty());
+    let definition = rest
+        .strip_prefix('=')
+        .and_then(balanced)
+        .filter(|definition| !definition.is_empty());
     if let Some(definition) = definition {
         rest = &rest[1 + definition.len()..];
     }
     let close = rest.find('}')?;
     let len = text.len() - rest.len() + close + 1;
-    Some(Reference { name, field, definition, len })
+    Some(Reference {
+        name,
+        field,
+        definition,
+        len,
+    })
 }
 
 fn prefix(text: &str, belongs: impl Fn(u8) -> bool) -> &str {
@@ -138,7 +155,9 @@ mod tests {
 
     fn set(definitions: &[(&str, &str)]) -> PatternSet {
         let mut set = PatternSet::empty();
-        definitions.iter().for_each(|(name, pattern)| set.add(name, pattern));
+        definitions
+            .iter()
+            .for_each(|(name, pattern)| set.add(name, pattern));
         set
     }
 
@@ -147,7 +166,10 @@ mod tests {
         let set = set(&[("A", "a+"), ("B", "%{A:inner}|b"), ("C^_", "c")]);
         let expanded = |text: &str| expand(text, &set, true).unwrap();
         assert_eq!(expanded("x%{A}y"), "x(?:a+)y");
-        assert_eq!(expanded("%{B:outer:int}"), "(?<%B:outer:int>(?<%A:inner>a+)|b)");
+        assert_eq!(
+            expanded("%{B:outer:int}"),
+            "(?<%B:outer:int>(?<%A:inner>a+)|b)"
+        );
         assert_eq!(expanded("%{A:cs(User-Agent)}"), "(?<%A:cs>a+)");
         assert_eq!(expanded("%{A:[a][b]}%{C^_}"), "(?<%A:[a][b]>a+)(?:c)");
         assert_eq!(expanded("%{A:}%{ A}%{}"), "(?:a+)%{ A}%{}");
@@ -157,19 +179,31 @@ mod tests {
     #[test]
     fn definitions_may_stand_in_the_reference() {
         let set = set(&[("A", "a")]);
-        assert_eq!(expand(r"%{N:n=x{2}\}|y} %{N}", &set, true).unwrap(), r"(?<%N:n>x{2}\}|y) (?:x{2}\}|y)");
+        assert_eq!(
+            expand(r"%{N:n=x{2}\}|y} %{N}", &set, true).unwrap(),
+            r"(?<%N:n>x{2}\}|y) (?:x{2}\}|y)"
+        );
         assert_eq!(expand("%{A=b}", &set, true).unwrap(), "(?:b)");
     }
 
     #[test]
     fn recursion_and_unknown_names_end_with_an_error() {
         let set = set(&[("R", "r%{R}"), ("D", "%{D}%{D}"), ("GOOD", "g")]);
-        assert!(matches!(expand("%{R}", &set, true), Err(GrokError::TooManyReplacements)));
-        assert!(matches!(expand("%{D}", &set, true), Err(GrokError::TooManyReplacements)));
+        assert!(matches!(
+            expand("%{R}", &set, true),
+            Err(GrokError::TooManyReplacements)
+        ));
+        assert!(matches!(
+            expand("%{D}", &set, true),
+            Err(GrokError::TooManyReplacements)
+        ));
         let unknown = expand("%{GOD}", &set, true);
         assert_eq!(
             unknown,
-            Err(GrokError::UnknownPattern { name: "GOD".to_owned(), candidates: vec!["GOOD".to_owned()] })
+            Err(GrokError::UnknownPattern {
+                name: "GOD".to_owned(),
+                candidates: vec!["GOOD".to_owned()]
+            })
         );
     }
 }

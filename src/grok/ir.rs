@@ -21,17 +21,30 @@ pub(crate) enum Ir {
     /// The first alternative that leads to a match.
     Alt(Vec<Ir>),
     /// `min` to `max` times (`None`: no upper bound).
-    Repeat { body: Box<Ir>, min: u32, max: Option<u32>, lazy: bool },
+    Repeat {
+        body: Box<Ir>,
+        min: u32,
+        max: Option<u32>,
+        lazy: bool,
+    },
     /// The body's first match only: what follows never makes it try another.
     Atomic(Box<Ir>),
     /// Look-ahead or look-behind, positive or negative.
-    Look { behind: bool, negative: bool, body: Box<Ir> },
+    Look {
+        behind: bool,
+        negative: bool,
+        body: Box<Ir>,
+    },
     /// The text of the last of these groups that took part.
     Backref { groups: Vec<u32>, fold: bool },
     /// `\K`: the reported match begins here.
     Keep,
     /// `(?(n)yes|no)`: `yes` if the group took part, else `no`.
-    Cond { group: u32, yes: Box<Ir>, no: Box<Ir> },
+    Cond {
+        group: u32,
+        yes: Box<Ir>,
+        no: Box<Ir>,
+    },
 }
 
 /// Tests of a position that consume nothing.
@@ -107,7 +120,12 @@ impl ByteSet {
 
     /// Without the ASCII bytes of `other`. Bytes from 0x80 on stay, because they stand for many characters each.
     pub(crate) fn minus_ascii(self, other: ByteSet) -> ByteSet {
-        ByteSet([self.0[0] & !other.0[0], self.0[1] & !other.0[1], self.0[2], self.0[3]])
+        ByteSet([
+            self.0[0] & !other.0[0],
+            self.0[1] & !other.0[1],
+            self.0[2],
+            self.0[3],
+        ])
     }
 
     pub(crate) fn is_empty(self) -> bool {
@@ -140,9 +158,17 @@ pub(crate) struct First {
 
 impl First {
     /// The pattern is at its end: nothing more is asked.
-    pub(crate) const ACCEPT: First = First { bytes: ByteSet::ALL, eof: true, sure: true };
+    pub(crate) const ACCEPT: First = First {
+        bytes: ByteSet::ALL,
+        eof: true,
+        sure: true,
+    };
     /// No match is possible.
-    pub(crate) const NEVER: First = First { bytes: ByteSet::EMPTY, eof: false, sure: false };
+    pub(crate) const NEVER: First = First {
+        bytes: ByteSet::EMPTY,
+        eof: false,
+        sure: false,
+    };
 
     pub(crate) fn or(self, other: First) -> First {
         First {
@@ -189,36 +215,79 @@ impl Ir {
     pub(crate) fn then(&self, follow: First) -> First {
         match self {
             Ir::Empty | Ir::Keep => follow,
-            Ir::Char(c) => First { bytes: ByteSet::one(lead_byte(*c)), ..First::NEVER },
-            Ir::Set(class) => First { bytes: ByteSet::first_of_class(class), ..First::NEVER },
+            Ir::Char(c) => First {
+                bytes: ByteSet::one(lead_byte(*c)),
+                ..First::NEVER
+            },
+            Ir::Set(class) => First {
+                bytes: ByteSet::first_of_class(class),
+                ..First::NEVER
+            },
             Ir::Assert(assert) => assert_then(*assert, follow),
             Ir::Group(_, body) | Ir::Atomic(body) => body.then(follow),
-            Ir::Concat(items) => items.iter().rev().fold(follow, |next, item| item.then(next)),
-            Ir::Alt(items) => items.iter().fold(First::NEVER, |all, item| all.or(item.then(follow))),
+            Ir::Concat(items) => items
+                .iter()
+                .rev()
+                .fold(follow, |next, item| item.then(next)),
+            Ir::Alt(items) => items
+                .iter()
+                .fold(First::NEVER, |all, item| all.or(item.then(follow))),
             Ir::Repeat { max: Some(0), .. } => follow,
             Ir::Repeat { body, min, .. } => {
                 let taken = body.then(First::NEVER);
                 if *min == 0 || body.nullable() {
-                    First { bytes: taken.bytes.or(follow.bytes), eof: follow.eof, sure: follow.sure && *min == 0 }
+                    First {
+                        bytes: taken.bytes.or(follow.bytes),
+                        eof: follow.eof,
+                        sure: follow.sure && *min == 0,
+                    }
                 } else {
-                    First { sure: false, ..taken }
+                    First {
+                        sure: false,
+                        ..taken
+                    }
                 }
             }
-            Ir::Look { behind: false, negative: false, body } if !body.nullable() => {
+            Ir::Look {
+                behind: false,
+                negative: false,
+                body,
+            } if !body.nullable() => {
                 let seen = body.then(First::ACCEPT);
-                First { bytes: follow.bytes.and(seen.bytes), eof: false, sure: false }
+                First {
+                    bytes: follow.bytes.and(seen.bytes),
+                    eof: false,
+                    sure: false,
+                }
             }
-            Ir::Look { behind: false, negative: true, body } => match one_char(body) {
+            Ir::Look {
+                behind: false,
+                negative: true,
+                body,
+            } => match one_char(body) {
                 Some(class) => First {
                     bytes: follow.bytes.minus_ascii(ByteSet::first_of_class(&class)),
                     eof: follow.eof,
                     sure: false,
                 },
-                None => First { sure: false, ..follow },
+                None => First {
+                    sure: false,
+                    ..follow
+                },
             },
-            Ir::Look { .. } => First { sure: false, ..follow },
-            Ir::Backref { .. } => First { bytes: ByteSet::ALL, eof: follow.eof, sure: false },
-            Ir::Cond { yes, no, .. } => First { sure: false, ..yes.then(follow).or(no.then(follow)) },
+            Ir::Look { .. } => First {
+                sure: false,
+                ..follow
+            },
+            Ir::Backref { .. } => First {
+                bytes: ByteSet::ALL,
+                eof: follow.eof,
+                sure: false,
+            },
+            Ir::Cond { yes, no, .. } => First {
+                sure: false,
+                ..yes.then(follow).or(no.then(follow))
+            },
         }
     }
 
@@ -229,7 +298,9 @@ impl Ir {
             Ir::Assert(assert) => !matches!(assert, Assert::TextEndNewline | Assert::SearchStart),
             Ir::Group(_, body) | Ir::Repeat { body, .. } => body.is_regular(),
             Ir::Concat(items) | Ir::Alt(items) => items.iter().all(Ir::is_regular),
-            Ir::Atomic(_) | Ir::Look { .. } | Ir::Backref { .. } | Ir::Keep | Ir::Cond { .. } => false,
+            Ir::Atomic(_) | Ir::Look { .. } | Ir::Backref { .. } | Ir::Keep | Ir::Cond { .. } => {
+                false
+            }
         }
     }
 
@@ -239,13 +310,22 @@ impl Ir {
             Ir::Empty | Ir::Assert(_) | Ir::Look { .. } | Ir::Keep => Some(0),
             Ir::Char(_) | Ir::Set(_) => Some(1),
             Ir::Group(_, body) | Ir::Atomic(body) => body.width(),
-            Ir::Concat(items) => items.iter().try_fold(0u32, |sum, item| sum.checked_add(item.width()?)),
+            Ir::Concat(items) => items
+                .iter()
+                .try_fold(0u32, |sum, item| sum.checked_add(item.width()?)),
             Ir::Alt(items) => {
                 let first = items.first()?.width()?;
-                items.iter().all(|item| item.width() == Some(first)).then_some(first)
+                items
+                    .iter()
+                    .all(|item| item.width() == Some(first))
+                    .then_some(first)
             }
             Ir::Repeat { body, min, max, .. } => {
-                if *max == Some(*min) { body.width()?.checked_mul(*min) } else { None }
+                if *max == Some(*min) {
+                    body.width()?.checked_mul(*min)
+                } else {
+                    None
+                }
             }
             Ir::Backref { .. } => None,
             Ir::Cond { yes, no, .. } => yes.width().filter(|width| no.width() == Some(*width)),
@@ -255,20 +335,33 @@ impl Ir {
 
 fn assert_then(assert: Assert, follow: First) -> First {
     match assert {
-        Assert::LineEnd | Assert::TextEndNewline => {
-            First { bytes: follow.bytes.and(ByteSet::one(b'\n')), eof: follow.eof, sure: false }
-        }
-        Assert::TextEnd => First { bytes: ByteSet::EMPTY, eof: follow.eof, sure: false },
-        Assert::LineStart | Assert::TextStart | Assert::SearchStart | Assert::Word | Assert::NotWord => {
-            First { sure: false, ..follow }
-        }
+        Assert::LineEnd | Assert::TextEndNewline => First {
+            bytes: follow.bytes.and(ByteSet::one(b'\n')),
+            eof: follow.eof,
+            sure: false,
+        },
+        Assert::TextEnd => First {
+            bytes: ByteSet::EMPTY,
+            eof: follow.eof,
+            sure: false,
+        },
+        Assert::LineStart
+        | Assert::TextStart
+        | Assert::SearchStart
+        | Assert::Word
+        | Assert::NotWord => First {
+            sure: false,
+            ..follow
+        },
     }
 }
 
 /// The set of characters that the node matches, if it matches exactly one character and does nothing else.
 pub(crate) fn one_char(ir: &Ir) -> Option<ClassUnicode> {
     match ir {
-        Ir::Char(c) => Some(ClassUnicode::new([regex_syntax::hir::ClassUnicodeRange::new(*c, *c)])),
+        Ir::Char(c) => Some(ClassUnicode::new([
+            regex_syntax::hir::ClassUnicodeRange::new(*c, *c),
+        ])),
         Ir::Set(class) => Some(class.clone()),
         Ir::Alt(items) => {
             let mut all = ClassUnicode::empty();
@@ -301,7 +394,11 @@ pub(crate) fn continuations(ir: &Ir) -> Option<ByteSet> {
                     return None;
                 }
                 let own = continuations(item)?;
-                all = if item.nullable() { all.or(first).or(own) } else { own };
+                all = if item.nullable() {
+                    all.or(first).or(own)
+                } else {
+                    own
+                };
             }
             Some(all)
         }
@@ -317,13 +414,22 @@ pub(crate) fn continuations(ir: &Ir) -> Option<ByteSet> {
             }
             Some(all)
         }
-        Ir::Repeat { body, min, max, lazy } => {
+        Ir::Repeat {
+            body,
+            min,
+            max,
+            lazy,
+        } => {
             let (first, own) = (starts(body), continuations(body)?);
             if *max == Some(*min) && own.is_empty() {
                 return Some(ByteSet::EMPTY);
             }
             let clash = *max != Some(1) && !own.and(first).is_empty();
-            if *lazy || body.nullable() || clash { None } else { Some(first.or(own)) }
+            if *lazy || body.nullable() || clash {
+                None
+            } else {
+                Some(first.or(own))
+            }
         }
         Ir::Assert(_) | Ir::Look { .. } | Ir::Backref { .. } | Ir::Keep | Ir::Cond { .. } => None,
     }
@@ -347,7 +453,11 @@ mod tests {
     fn what_follows_a_number_decides_whether_its_atomic_group_matters() {
         let number = continuations(&ir(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)")).unwrap();
         assert!(number.has(b'1') && number.has(b'.') && !number.has(b' ') && !number.has(b'+'));
-        assert_eq!(continuations(&ir("a|ab")), None, "the first choice is not the longest");
+        assert_eq!(
+            continuations(&ir("a|ab")),
+            None,
+            "the first choice is not the longest"
+        );
         assert_eq!(continuations(&ir("[a-z]+:|\\\\")), Some(ByteSet::EMPTY));
         assert_eq!(continuations(&ir("x*x")), None);
     }

@@ -34,16 +34,28 @@ impl Refuser {
         let config = thompson::Config::new()
             .which_captures(thompson::WhichCaptures::None)
             .nfa_size_limit(Some(MAX_NFA_BYTES));
-        let nfa = thompson::Compiler::new().configure(config).build_from_hir(&hir(ir, true)).ok()?;
+        let nfa = thompson::Compiler::new()
+            .configure(config)
+            .build_from_hir(&hir(ir, true))
+            .ok()?;
         let config = dfa::Config::new()
             .cache_capacity(MAX_REFUSER_BYTES)
             .skip_cache_capacity_check(true)
             .minimum_cache_clear_count(Some(2));
-        dfa::Builder::new().configure(config).build_from_nfa(nfa).ok().map(Refuser)
+        dfa::Builder::new()
+            .configure(config)
+            .build_from_nfa(nfa)
+            .ok()
+            .map(Refuser)
     }
 
     /// May a match begin at or after `start`? Yes, unless the automaton could tell.
-    pub(crate) fn admits(&self, cache: &mut Option<RefuserCache>, text: &[u8], start: usize) -> bool {
+    pub(crate) fn admits(
+        &self,
+        cache: &mut Option<RefuserCache>,
+        text: &[u8],
+        start: usize,
+    ) -> bool {
         let cache = cache.get_or_insert_with(|| RefuserCache(self.0.create_cache()));
         let input = Input::new(text).span(start..text.len()).earliest(true);
         // An error means that the cache filled too often, which says nothing about the text.
@@ -63,14 +75,30 @@ pub(crate) fn hir(ir: &Ir, relaxed: bool) -> Hir {
         Ir::Set(class) => Hir::class(hir::Class::Unicode(class.clone())),
         Ir::Assert(assert) => look(*assert, relaxed),
         Ir::Group(_, body) if relaxed => one(body),
-        Ir::Group(index, body) => {
-            Hir::capture(hir::Capture { index: *index, name: None, sub: Box::new(one(body)) })
-        }
+        Ir::Group(index, body) => Hir::capture(hir::Capture {
+            index: *index,
+            name: None,
+            sub: Box::new(one(body)),
+        }),
         Ir::Concat(items) => Hir::concat(items.iter().map(one).collect()),
         Ir::Alt(items) => Hir::alternation(items.iter().map(one).collect()),
-        Ir::Repeat { body, min, max, lazy } => {
-            let (min, max) = if relaxed { loosened(*min, *max) } else { (*min, *max) };
-            Hir::repetition(Repetition { min, max, greedy: !lazy, sub: Box::new(one(body)) })
+        Ir::Repeat {
+            body,
+            min,
+            max,
+            lazy,
+        } => {
+            let (min, max) = if relaxed {
+                loosened(*min, *max)
+            } else {
+                (*min, *max)
+            };
+            Hir::repetition(Repetition {
+                min,
+                max,
+                greedy: !lazy,
+                sub: Box::new(one(body)),
+            })
         }
         Ir::Atomic(body) => one(body),
         Ir::Backref { .. } => Hir::repetition(Repetition {
@@ -105,7 +133,11 @@ fn look(assert: Assert, relaxed: bool) -> Hir {
 }
 
 fn build(hir: &Hir) -> Option<meta::Regex> {
-    let config = meta::Config::new().utf8_empty(true).nfa_size_limit(Some(MAX_NFA_BYTES));
-    meta::Builder::new().configure(config).build_from_hir(hir).ok()
+    let config = meta::Config::new()
+        .utf8_empty(true)
+        .nfa_size_limit(Some(MAX_NFA_BYTES));
+    meta::Builder::new()
+        .configure(config)
+        .build_from_hir(hir)
+        .ok()
 }
-

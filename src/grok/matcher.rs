@@ -13,12 +13,12 @@ use super::ir::{Assert, Ir, any_char};
 use super::linear::{Refuser, RefuserCache};
 use super::program::{Class, Op, Program, Table, TooLarge};
 
-/// Steps per byte, and in addition, before the automaton is asked.
-const EASY_STEPS: (u64, u64) = (8, 200);
+/// Steps (instructions) per byte, and in addition, before the automaton is asked. A match without detours needs fewer.
+const EASY_STEPS: (u64, u64) = (2, 128);
 /// The same before failures are remembered.
-const HARD_STEPS: (u64, u64) = (400, 20_000);
+const HARD_STEPS: (u64, u64) = (1_000, 100_000);
 /// Steps after which a search is given up that does not remember its failures.
-const MAX_STEPS: u64 = 10_000_000;
+const MAX_STEPS: u64 = 50_000_000;
 /// Memory for remembered failures, in 64-bit words (8 MiB); above it, failures are not remembered.
 const MAX_MEMO_WORDS: usize = 1 << 20;
 /// Memory for remembered failures that a cache keeps between searches, in words.
@@ -39,11 +39,30 @@ pub enum MatchError {
 /// A way not taken yet.
 #[derive(Clone, Copy, Debug)]
 enum Frame {
-    Branch { pc: u32, pos: u32 },
-    List { table: u32, list: u16, next: u16, pos: u32 },
-    Greedy { pc: u32, low: u32, pos: u32 },
-    Lazy { pc: u32, pos: u32, high: u32 },
-    Restore { slot: u32, value: u32 },
+    Branch {
+        pc: u32,
+        pos: u32,
+    },
+    List {
+        table: u32,
+        list: u16,
+        next: u16,
+        pos: u32,
+    },
+    Greedy {
+        pc: u32,
+        low: u32,
+        pos: u32,
+    },
+    Lazy {
+        pc: u32,
+        pos: u32,
+        high: u32,
+    },
+    Restore {
+        slot: u32,
+        value: u32,
+    },
 }
 
 /// What one caller needs to run a program; reused from search to search.
@@ -59,7 +78,11 @@ impl Scratch {
     /// The bounds of a group in the last match.
     pub(crate) fn group(&self, index: usize) -> Option<(u32, u32)> {
         let bounds = self.slots.get(2 * index..2 * index + 2)?;
-        if bounds[0] == NONE || bounds[1] == NONE { None } else { Some((bounds[0], bounds[1])) }
+        if bounds[0] == NONE || bounds[1] == NONE {
+            None
+        } else {
+            Some((bounds[0], bounds[1]))
+        }
     }
 }
 
@@ -127,7 +150,12 @@ impl Backtracker {
     }
 
     /// Finds the leftmost match that begins at or after `start`; its groups are then in `scratch`.
-    pub(crate) fn search(&self, scratch: &mut Scratch, text: &[u8], start: usize) -> Result<bool, MatchError> {
+    pub(crate) fn search(
+        &self,
+        scratch: &mut Scratch,
+        text: &[u8],
+        start: usize,
+    ) -> Result<bool, MatchError> {
         self.search_from(scratch, text, start, Stage::Easy)
     }
 
@@ -140,7 +168,10 @@ impl Backtracker {
         start: usize,
     ) -> Result<bool, MatchError> {
         scratch.memo.clear();
-        scratch.memo.resize(text.len() * self.program.choices as usize / 64 + self.program.choices as usize + 1, 0);
+        scratch.memo.resize(
+            text.len() * self.program.choices as usize / 64 + self.program.choices as usize + 1,
+            0,
+        );
         self.search_from(scratch, text, start, Stage::Remembering)
     }
 
@@ -154,11 +185,22 @@ impl Backtracker {
         if u32::try_from(text.len()).is_err() {
             return Err(MatchError::Limit);
         }
-        let Some(ahead) = text.get(start..) else { return Ok(false) };
-        if self.required.as_ref().is_some_and(|finder| finder.find(ahead).is_none()) {
+        let Some(ahead) = text.get(start..) else {
+            return Ok(false);
+        };
+        if self
+            .required
+            .as_ref()
+            .is_some_and(|finder| finder.find(ahead).is_none())
+        {
             return Ok(false);
         }
-        let mut search = Search { regex: self, text, start, stage };
+        let mut search = Search {
+            regex: self,
+            text,
+            start,
+            stage,
+        };
         let mut pos = search.first_place();
         let mut limit = steps(EASY_STEPS, text.len());
         scratch.slots.clear();
@@ -196,7 +238,9 @@ impl Backtracker {
 
     /// Can the text from `place` on match at all? True where that is not known.
     fn possible(&self, scratch: &mut Scratch, text: &[u8], place: usize) -> bool {
-        let Some(relaxed) = self.relaxed.get_or_init(|| Refuser::new(&self.ir)) else { return true };
+        let Some(relaxed) = self.relaxed.get_or_init(|| Refuser::new(&self.ir)) else {
+            return true;
+        };
         relaxed.admits(&mut scratch.relaxed, text, place)
     }
 }
@@ -224,7 +268,9 @@ impl Search<'_> {
     fn first_place(&self) -> Option<usize> {
         match &self.regex.lead {
             Lead::Text => (self.start == 0).then_some(0),
-            Lead::Line if self.start > 0 && self.text.get(self.start - 1) != Some(&b'\n') => self.next_line(self.start),
+            Lead::Line if self.start > 0 && self.text.get(self.start - 1) != Some(&b'\n') => {
+                self.next_line(self.start)
+            }
             Lead::Line | Lead::Once | Lead::LineOrHere => Some(self.start),
             Lead::Literal(_) | Lead::Bytes => self.place_from(self.start),
         }
@@ -251,7 +297,10 @@ impl Search<'_> {
             return finder.find(rest).map(|found| from + found);
         }
         let first = &self.regex.program.first;
-        if let Some(found) = rest.iter().position(|byte| first.bytes.has(*byte) && (*byte & 0xc0) != 0x80) {
+        if let Some(found) = rest
+            .iter()
+            .position(|byte| first.bytes.has(*byte) && (*byte & 0xc0) != 0x80)
+        {
             return Some(from + found);
         }
         (first.eof && from <= self.text.len()).then_some(self.text.len())
@@ -273,8 +322,8 @@ impl Search<'_> {
             Stage::Hard if program.context_free && words <= MAX_MEMO_WORDS => {
                 scratch.memo.clear();
                 scratch.memo.resize(words, 0);
-                // Each choice is made at most once at each place.
-                more = more.max(words as u64 * 64 * 4);
+                // Each choice is made at most once at each place, with few instructions in between.
+                more = more.max(words as u64 * 64 * 16);
                 Stage::Remembering
             }
             Stage::Hard => Stage::Last,
@@ -301,7 +350,11 @@ impl Search<'_> {
 /// The place after the character at `place`; `None` at the end of the text.
 fn after_char(text: &[u8], place: usize) -> Option<usize> {
     let byte = *text.get(place)?;
-    Some(if byte < 0x80 { place + 1 } else { place + decode(text, place).map_or(1, |(_, len)| len) })
+    Some(if byte < 0x80 {
+        place + 1
+    } else {
+        place + decode(text, place).map_or(1, |(_, len)| len)
+    })
 }
 
 /// The character at `place` and its length in bytes; `None` where the bytes are no UTF-8.
@@ -326,7 +379,8 @@ fn decode_before(text: &[u8], place: usize) -> Option<(char, usize)> {
 /// Where the character that ends at `place` begins.
 fn before_char(text: &[u8], place: usize) -> Option<usize> {
     let mut begin = place.checked_sub(1)?;
-    while begin > 0 && place - begin < 4 && text.get(begin).is_some_and(|byte| byte & 0xc0 == 0x80) {
+    while begin > 0 && place - begin < 4 && text.get(begin).is_some_and(|byte| byte & 0xc0 == 0x80)
+    {
         begin -= 1;
     }
     Some(begin)
@@ -374,61 +428,106 @@ impl Run<'_> {
     fn run(&mut self, pc: u32, pos: usize, depth: u32) -> Result<Option<usize>, MatchError> {
         let base = self.stack.len();
         let (mut pc, mut pos) = (pc, pos);
+        let mut executed = 0;
         loop {
-            let Some(inst) = self.program.insts.get(pc as usize) else { return Ok(None) };
+            executed += 1;
+            let Some(inst) = self.program.insts.get(pc as usize) else {
+                return Ok(None);
+            };
             let next = match &inst.op {
                 Op::Accept => return Ok(Some(pos)),
-                Op::Byte(byte) => (self.text.get(pos) == Some(byte)).then_some((inst.next, pos + 1)),
-                Op::Literal { start, len } => self.literal(*start, *len, pos).map(|end| (inst.next, end)),
-                Op::Class(class) => self.class(*class).and_then(|class| self.step(class, pos)).map(|end| (inst.next, end)),
-                Op::Run { class, min, max } => self.run_of(*class, *min, *max, pos).map(|end| (inst.next, end)),
+                Op::Byte(byte) => {
+                    (self.text.get(pos) == Some(byte)).then_some((inst.next, pos + 1))
+                }
+                Op::Literal { start, len } => {
+                    self.literal(*start, *len, pos).map(|end| (inst.next, end))
+                }
+                Op::Class(class) => self
+                    .class(*class)
+                    .and_then(|class| self.step(class, pos))
+                    .map(|end| (inst.next, end)),
+                Op::Run { class, min, max } => self
+                    .run_of(*class, *min, *max, pos)
+                    .map(|end| (inst.next, end)),
                 Op::Save(slot) => {
                     self.save(*slot, pos);
                     Some((inst.next, pos))
                 }
-                Op::Split { first, first_if, second_if } => {
-                    self.split(pc, pos, depth, (*first, inst.next), (*first_if, *second_if))
-                }
+                Op::Split {
+                    first,
+                    first_if,
+                    second_if,
+                } => self.split(pc, pos, depth, (*first, inst.next), (*first_if, *second_if)),
                 Op::Dispatch(table) => self.dispatch(pc, pos, depth, *table),
-                Op::Greedy { class, min, max, stop } => {
-                    self.greedy(pc, pos, depth, (*class, *min, *max, *stop)).map(|end| (inst.next, end))
-                }
-                Op::Lazy { class, min, max, stop } => {
-                    self.lazy(pc, pos, depth, (*class, *min, *max, *stop)).map(|end| (inst.next, end))
-                }
+                Op::Greedy {
+                    class,
+                    min,
+                    max,
+                    stop,
+                } => self
+                    .greedy(pc, pos, depth, (*class, *min, *max, *stop))
+                    .map(|end| (inst.next, end)),
+                Op::Lazy {
+                    class,
+                    min,
+                    max,
+                    stop,
+                } => self
+                    .lazy(pc, pos, depth, (*class, *min, *max, *stop))
+                    .map(|end| (inst.next, end)),
                 Op::Assert(assert) => self.holds(*assert, pos).then_some((inst.next, pos)),
-                Op::Near { class, behind, negative } => {
-                    (self.near(*class, *behind, pos) != *negative).then_some((inst.next, pos))
-                }
+                Op::Near {
+                    class,
+                    behind,
+                    negative,
+                } => (self.near(*class, *behind, pos) != *negative).then_some((inst.next, pos)),
                 Op::Jump => Some((inst.next, pos)),
                 Op::Fail => None,
                 Op::Progress { slot, exit } => {
                     let begun = self.slots.get(*slot as usize).copied();
-                    Some((if begun == Some(short(pos)) { *exit } else { inst.next }, pos))
+                    Some((
+                        if begun == Some(short(pos)) {
+                            *exit
+                        } else {
+                            inst.next
+                        },
+                        pos,
+                    ))
                 }
                 Op::Atomic { entry } => self.inner(*entry, pos, depth)?.map(|end| (inst.next, end)),
-                Op::Look { entry, back, negative } => {
-                    self.look(*entry, *back, *negative, pos, depth)?.then_some((inst.next, pos))
+                Op::Look {
+                    entry,
+                    back,
+                    negative,
+                } => self
+                    .look(*entry, *back, *negative, pos, depth)?
+                    .then_some((inst.next, pos)),
+                Op::Backref { list, fold } => {
+                    self.backref(*list, *fold, pos).map(|end| (inst.next, end))
                 }
-                Op::Backref { list, fold } => self.backref(*list, *fold, pos).map(|end| (inst.next, end)),
                 Op::Cond { group, no } => {
-                    let took_part = self.slots.get(2 * *group as usize + 1).is_some_and(|end| *end != NONE);
+                    let took_part = self
+                        .slots
+                        .get(2 * *group as usize + 1)
+                        .is_some_and(|end| *end != NONE);
                     Some((if took_part { inst.next } else { *no }, pos))
                 }
             };
             (pc, pos) = match next {
                 Some(next) => next,
-                None => match self.back(base)? {
-                    Some(next) => next,
-                    None => return Ok(None),
-                },
+                None => {
+                    self.steps += std::mem::take(&mut executed);
+                    match self.back(base)? {
+                        Some(next) => next,
+                        None => return Ok(None),
+                    }
+                }
             };
         }
     }
 
     /// The next way not taken yet.
     fn back(&mut self, base: usize) -> Result<Option<(u32, usize)>, MatchError> {
-        self.steps += 1;
         if self.steps > self.limit || self.stack.len() > MAX_STACK {
             return Err(MatchError::Limit);
         }
@@ -440,11 +539,25 @@ impl Run<'_> {
                     }
                 }
                 Some(Frame::Branch { pc, pos }) => return Ok(Some((pc, pos as usize))),
-                Some(Frame::List { table, list, next, pos }) => {
-                    let found = self.program.tables.get(table as usize).and_then(|table| self.branch(table, list, next));
+                Some(Frame::List {
+                    table,
+                    list,
+                    next,
+                    pos,
+                }) => {
+                    let found = self
+                        .program
+                        .tables
+                        .get(table as usize)
+                        .and_then(|table| self.branch(table, list, next));
                     let Some((pc, more)) = found else { continue };
                     if more {
-                        self.stack.push(Frame::List { table, list, next: next + 1, pos });
+                        self.stack.push(Frame::List {
+                            table,
+                            list,
+                            next: next + 1,
+                            pos,
+                        });
                     }
                     return Ok(Some((pc, pos as usize)));
                 }
@@ -469,8 +582,14 @@ impl Run<'_> {
     }
 
     fn literal(&self, start: u32, len: u32, pos: usize) -> Option<usize> {
-        let wanted = self.program.literals.get(start as usize..(start + len) as usize)?;
-        self.text.get(pos..)?.starts_with(wanted).then(|| pos + wanted.len())
+        let wanted = self
+            .program
+            .literals
+            .get(start as usize..(start + len) as usize)?;
+        self.text
+            .get(pos..)?
+            .starts_with(wanted)
+            .then(|| pos + wanted.len())
     }
 
     /// The place after one character of the class.
@@ -495,7 +614,9 @@ impl Run<'_> {
 
     /// The end of the run of at most `max` characters of the class.
     fn span(&mut self, class: u32, pos: usize, max: u32) -> usize {
-        let Some(class) = self.program.classes.get(class as usize) else { return pos };
+        let Some(class) = self.program.classes.get(class as usize) else {
+            return pos;
+        };
         let mut end = pos;
         if max == u32::MAX {
             while let Some(byte) = self.text.get(end) {
@@ -511,7 +632,9 @@ impl Run<'_> {
             }
         } else {
             for _ in 0..max {
-                let Some(next) = self.step(class, end) else { break };
+                let Some(next) = self.step(class, end) else {
+                    break;
+                };
                 end = next;
             }
         }
@@ -534,7 +657,10 @@ impl Run<'_> {
         if let Some(place) = self.slots.get_mut(slot as usize) {
             // With no way left to go back to, nobody will look at the old value.
             if !self.stack.is_empty() {
-                self.stack.push(Frame::Restore { slot, value: *place });
+                self.stack.push(Frame::Restore {
+                    slot,
+                    value: *place,
+                });
             }
             *place = short(pos);
             self.dirty = true;
@@ -543,9 +669,16 @@ impl Run<'_> {
 
     /// Was this choice made at this place before? Remembers it for the next time.
     fn seen(&mut self, pc: u32, pos: usize) -> bool {
-        let choice = self.program.choice_of.get(pc as usize).copied().unwrap_or(0) as usize;
+        let choice = self
+            .program
+            .choice_of
+            .get(pc as usize)
+            .copied()
+            .unwrap_or(0) as usize;
         let bit = choice * (self.text.len() + 1) + pos;
-        let Some(word) = self.memo.get_mut(bit / 64) else { return false };
+        let Some(word) = self.memo.get_mut(bit / 64) else {
+            return false;
+        };
         let before = *word;
         *word |= 1 << (bit % 64);
         self.steps += 1;
@@ -570,11 +703,17 @@ impl Run<'_> {
             return None;
         }
         let admits = |stop: u32| {
-            self.program.stops.get(stop as usize).is_some_and(|stop| stop.first.admits(self.text, pos))
+            self.program
+                .stops
+                .get(stop as usize)
+                .is_some_and(|stop| stop.first.admits(self.text, pos))
         };
         match (admits(first_if), admits(second_if)) {
             (true, true) => {
-                self.stack.push(Frame::Branch { pc: second, pos: short(pos) });
+                self.stack.push(Frame::Branch {
+                    pc: second,
+                    pos: short(pos),
+                });
                 Some((first, pos))
             }
             (true, false) => Some((first, pos)),
@@ -588,10 +727,18 @@ impl Run<'_> {
             return None;
         }
         let branches = self.program.tables.get(table as usize)?;
-        let list = self.text.get(pos).map_or(branches.at_end, |byte| branches.by_byte[usize::from(*byte)]);
+        let list = self
+            .text
+            .get(pos)
+            .map_or(branches.at_end, |byte| branches.by_byte[usize::from(*byte)]);
         let (entry, more) = self.branch(branches, list, 0)?;
         if more {
-            self.stack.push(Frame::List { table, list, next: 1, pos: short(pos) });
+            self.stack.push(Frame::List {
+                table,
+                list,
+                next: 1,
+                pos: short(pos),
+            });
         }
         Some((entry, pos))
     }
@@ -599,7 +746,8 @@ impl Run<'_> {
     /// A branch of a list, and whether there are more.
     fn branch(&self, table: &Table, list: u16, index: u16) -> Option<(u32, bool)> {
         let list = table.lists.get(usize::from(list))?;
-        list.get(usize::from(index)).map(|entry| (*entry, usize::from(index) + 1 < list.len()))
+        list.get(usize::from(index))
+            .map(|entry| (*entry, usize::from(index) + 1 < list.len()))
     }
 
     fn greedy(
@@ -624,7 +772,11 @@ impl Run<'_> {
             self.last_stop(low, high, &stop)?
         };
         if end > low {
-            self.stack.push(Frame::Greedy { pc, low: short(low), pos: short(end) });
+            self.stack.push(Frame::Greedy {
+                pc,
+                low: short(low),
+                pos: short(end),
+            });
         }
         Some(end)
     }
@@ -661,12 +813,18 @@ impl Run<'_> {
 
     fn greedy_again(&mut self, pc: u32, low: usize, pos: usize) -> Option<(u32, usize)> {
         let inst = self.program.insts.get(pc as usize)?;
-        let Op::Greedy { stop, .. } = &inst.op else { return None };
+        let Op::Greedy { stop, .. } = &inst.op else {
+            return None;
+        };
         let stop = self.program.stops.get(*stop as usize)?;
         let end = self.last_stop(low, pos, stop)?;
         self.steps += ((pos - end) / 32) as u64;
         if end > low {
-            self.stack.push(Frame::Greedy { pc, low: short(low), pos: short(end) });
+            self.stack.push(Frame::Greedy {
+                pc,
+                low: short(low),
+                pos: short(end),
+            });
         }
         Some((inst.next, end))
     }
@@ -679,7 +837,11 @@ impl Run<'_> {
         (class, min, max, stop): (u32, u32, u32, u32),
     ) -> Option<usize> {
         let low = self.exactly(class, pos, min)?;
-        let high = if max == u32::MAX { self.text.len() } else { self.span(class, low, max - min) };
+        let high = if max == u32::MAX {
+            self.text.len()
+        } else {
+            self.span(class, low, max - min)
+        };
         if max == u32::MAX && self.remembers(depth) {
             let high = self.unseen(pc, class, low)?;
             return self.lazy_from(pc, class, stop, low, high);
@@ -691,12 +853,18 @@ impl Run<'_> {
     }
 
     /// The first place from `low` to `high` where a match may go on.
-    fn lazy_from(&mut self, pc: u32, class: u32, stop: u32, low: usize, high: usize) -> Option<usize> {
+    fn lazy_from(
+        &mut self,
+        pc: u32,
+        class: u32,
+        stop: u32,
+        low: usize,
+        high: usize,
+    ) -> Option<usize> {
         let stop = self.program.stops.get(stop as usize)?;
         let class = self.program.classes.get(class as usize)?;
-        let everything = class.all_wide && class.table.iter().all(|kind| *kind != 0);
         let mut end = low;
-        if let (Some(only), true) = (stop.only, everything) {
+        if let (Some(only), true) = (stop.only, class.everything) {
             let until = self.text.len().min(high + 1);
             end += memchr::memchr(only, self.text.get(low..until)?)?;
         } else {
@@ -709,18 +877,25 @@ impl Run<'_> {
         }
         self.steps += ((end - low) / 32) as u64;
         if end < high {
-            self.stack.push(Frame::Lazy { pc, pos: short(end), high: short(high) });
+            self.stack.push(Frame::Lazy {
+                pc,
+                pos: short(end),
+                high: short(high),
+            });
         }
         Some(end)
     }
 
     fn lazy_again(&mut self, pc: u32, pos: usize, high: usize) -> Option<(u32, usize)> {
         let inst = self.program.insts.get(pc as usize)?;
-        let Op::Lazy { class, stop, .. } = &inst.op else { return None };
+        let Op::Lazy { class, stop, .. } = &inst.op else {
+            return None;
+        };
         let (class, stop) = (*class, *stop);
         let next = inst.next;
         let low = self.class(class).and_then(|class| self.step(class, pos))?;
-        self.lazy_from(pc, class, stop, low, high).map(|end| (next, end))
+        self.lazy_from(pc, class, stop, low, high)
+            .map(|end| (next, end))
     }
 
     fn holds(&self, assert: Assert, pos: usize) -> bool {
@@ -731,7 +906,9 @@ impl Run<'_> {
             Assert::LineEnd => after.is_none_or(|byte| *byte == b'\n'),
             Assert::TextStart => pos == 0,
             Assert::TextEnd => after.is_none(),
-            Assert::TextEndNewline => after.is_none_or(|byte| *byte == b'\n' && pos + 1 == self.text.len()),
+            Assert::TextEndNewline => {
+                after.is_none_or(|byte| *byte == b'\n' && pos + 1 == self.text.len())
+            }
             Assert::SearchStart => pos == self.search_start,
             Assert::Word | Assert::NotWord => {
                 (self.word_before(pos) != self.word_after(pos)) == (assert == Assert::Word)
@@ -757,7 +934,9 @@ impl Run<'_> {
 
     /// Is the character before or after the place one of the class?
     fn near(&self, class: u32, behind: bool, pos: usize) -> bool {
-        let Some(class) = self.class(class) else { return false };
+        let Some(class) = self.class(class) else {
+            return false;
+        };
         if !behind {
             return self.step(class, pos).is_some();
         }
@@ -775,7 +954,10 @@ impl Run<'_> {
     fn inner(&mut self, entry: u32, pos: usize, depth: u32) -> Result<Option<usize>, MatchError> {
         let begun = self.slots.first().copied().unwrap_or(NONE);
         // Something to go back to, so that groups inside the body are restored if it fails.
-        self.stack.push(Frame::Restore { slot: 0, value: begun });
+        self.stack.push(Frame::Restore {
+            slot: 0,
+            value: begun,
+        });
         let base = self.stack.len();
         self.steps += 1;
         let end = self.run(entry, pos, depth + 1)?;
@@ -792,9 +974,18 @@ impl Run<'_> {
         Ok(end)
     }
 
-    fn look(&mut self, entry: u32, back: u32, negative: bool, pos: usize, depth: u32) -> Result<bool, MatchError> {
+    fn look(
+        &mut self,
+        entry: u32,
+        back: u32,
+        negative: bool,
+        pos: usize,
+        depth: u32,
+    ) -> Result<bool, MatchError> {
         let begin = (0..back).try_fold(pos, |pos, _| before_char(self.text, pos));
-        let Some(begin) = begin else { return Ok(negative) };
+        let Some(begin) = begin else {
+            return Ok(negative);
+        };
         let base = self.stack.len();
         let end = self.inner(entry, begin, depth)?;
         let found = end.is_some_and(|end| back == 0 || end == pos);
@@ -815,12 +1006,19 @@ impl Run<'_> {
     fn backref(&self, list: u32, fold: bool, pos: usize) -> Option<usize> {
         let groups = self.program.refs.get(list as usize)?;
         let bounds = groups.iter().rev().find_map(|group| {
-            let bounds = self.slots.get(2 * *group as usize..2 * *group as usize + 2)?;
-            (bounds[0] != NONE && bounds[1] != NONE).then_some((bounds[0] as usize, bounds[1] as usize))
+            let bounds = self
+                .slots
+                .get(2 * *group as usize..2 * *group as usize + 2)?;
+            (bounds[0] != NONE && bounds[1] != NONE)
+                .then_some((bounds[0] as usize, bounds[1] as usize))
         })?;
         let wanted = self.text.get(bounds.0..bounds.1)?;
         let here = self.text.get(pos..pos + wanted.len())?;
-        let same = if fold { here.eq_ignore_ascii_case(wanted) } else { here == wanted };
+        let same = if fold {
+            here.eq_ignore_ascii_case(wanted)
+        } else {
+            here == wanted
+        };
         same.then(|| pos + wanted.len())
     }
 }
@@ -845,7 +1043,12 @@ fn lead(ir: &Ir) -> Lead {
         Ir::Assert(Assert::TextStart) => Lead::Text,
         Ir::Assert(Assert::LineStart) => Lead::Line,
         Ir::Group(_, body) => lead(body),
-        Ir::Repeat { body, min: 0, max: None, .. } => match super::ir::one_char(body) {
+        Ir::Repeat {
+            body,
+            min: 0,
+            max: None,
+            ..
+        } => match super::ir::one_char(body) {
             Some(class) if class == any_char() => Lead::Once,
             Some(class) if class == super::classes::not_newline() => Lead::LineOrHere,
             _ => Lead::Bytes,
@@ -861,8 +1064,21 @@ fn lead(ir: &Ir) -> Lead {
 }
 
 fn literal_lead(ir: &Ir) -> Lead {
-    let items = if let Ir::Concat(items) = ir { items.as_slice() } else { std::slice::from_ref(ir) };
-    let text: String = items.iter().map_while(|item| if let Ir::Char(c) = item { Some(*c) } else { None }).collect();
+    let items = if let Ir::Concat(items) = ir {
+        items.as_slice()
+    } else {
+        std::slice::from_ref(ir)
+    };
+    let text: String = items
+        .iter()
+        .map_while(|item| {
+            if let Ir::Char(c) = item {
+                Some(*c)
+            } else {
+                None
+            }
+        })
+        .collect();
     Lead::Literal(Box::new(Finder::new(&text).into_owned()))
 }
 
@@ -885,7 +1101,9 @@ fn keep_longer(current: &mut String, best: &mut Vec<u8>) {
 fn collect_required(ir: &Ir, current: &mut String, best: &mut Vec<u8>) {
     match ir {
         Ir::Char(c) => current.push(*c),
-        Ir::Concat(items) => items.iter().for_each(|item| collect_required(item, current, best)),
+        Ir::Concat(items) => items
+            .iter()
+            .for_each(|item| collect_required(item, current, best)),
         Ir::Group(_, body) => collect_required(body, current, best),
         Ir::Atomic(body) | Ir::Repeat { body, min: 1.., .. } => {
             keep_longer(current, best);

@@ -70,7 +70,9 @@ pub struct CompileOptions {
 
 impl Default for CompileOptions {
     fn default() -> CompileOptions {
-        CompileOptions { named_captures_only: true }
+        CompileOptions {
+            named_captures_only: true,
+        }
     }
 }
 
@@ -116,20 +118,32 @@ impl Grok {
     ///
     /// # Errors
     /// When a name is not defined, definitions go round in circles, or the expression is invalid or too large.
-    pub fn compile(pattern: &str, set: &PatternSet, options: CompileOptions) -> Result<Grok, GrokError> {
+    pub fn compile(
+        pattern: &str,
+        set: &PatternSet,
+        options: CompileOptions,
+    ) -> Result<Grok, GrokError> {
         let expanded = expand::expand(pattern, set, options.named_captures_only)?;
         let refused = |error: RegexError| {
             let expanded = excerpt(&expanded, error.offset);
             GrokError::Regex { error, expanded }
         };
-        let syntax = SyntaxOptions { dot_newline: true, ignore_case: false };
+        let syntax = SyntaxOptions {
+            dot_newline: true,
+            ignore_case: false,
+        };
         let Parsed { ir, names } = syntax::parse(&expanded, syntax).map_err(refused)?;
         let matcher = Backtracker::new(ir, names.len()).map_err(|_| refused(ruby::too_large()))?;
         let (captures, groups) = captures_of(&names);
         if captures.len() > usize::from(u16::MAX) {
             return Err(GrokError::TooManyCaptures);
         }
-        Ok(Grok { captures, groups, expanded, matcher })
+        Ok(Grok {
+            captures,
+            groups,
+            expanded,
+            matcher,
+        })
     }
 
     /// The captures in the order in which they are assigned: those of one field through the same pattern stand
@@ -189,9 +203,12 @@ impl Grok {
 fn excerpt(text: &str, offset: usize) -> String {
     const AROUND: usize = 60;
     let chars = |from: usize, to: usize| text.get(from..to);
-    let begin = (offset.saturating_sub(AROUND)..=offset).find_map(|from| chars(from, text.len()).map(|_| from));
+    let begin = (offset.saturating_sub(AROUND)..=offset)
+        .find_map(|from| chars(from, text.len()).map(|_| from));
     let begin = begin.unwrap_or(0);
-    let end = (offset.saturating_add(AROUND)..).take(4).find_map(|to| chars(0, to).map(|_| to));
+    let end = (offset.saturating_add(AROUND)..)
+        .take(4)
+        .find_map(|to| chars(0, to).map(|_| to));
     let end = end.unwrap_or(text.len()).max(begin);
     text.get(begin..end).unwrap_or_default().to_owned()
 }
@@ -215,8 +232,15 @@ fn captures_of(names: &[Option<String>]) -> (Vec<Capture>, Vec<u32>) {
     for (full, groups) in by_name {
         let (field, kind) = field_of(full);
         for (occurrence, group) in groups.into_iter().enumerate() {
-            let kind = if occurrence == 0 { kind } else { CaptureKind::String };
-            captures.push(Capture { name: field.to_owned(), kind });
+            let kind = if occurrence == 0 {
+                kind
+            } else {
+                CaptureKind::String
+            };
+            captures.push(Capture {
+                name: field.to_owned(),
+                kind,
+            });
             all_groups.push(group);
         }
     }
@@ -226,7 +250,9 @@ fn captures_of(names: &[Option<String>]) -> (Vec<Capture>, Vec<u32>) {
 /// The field and type in a group's name: `%PATTERN:field:type`, or `field:type` where the group is the user's own.
 fn field_of(name: &str) -> (&str, CaptureKind) {
     let written = match name.strip_prefix(expand::FROM_REFERENCE) {
-        Some(reference) => reference.split_once(':').map_or(reference, |(_, field)| field),
+        Some(reference) => reference
+            .split_once(':')
+            .map_or(reference, |(_, field)| field),
         None => name,
     };
     let mut parts = written.split(':');

@@ -4,8 +4,8 @@
 //! may go on. That makes most choices need no way back: of two branches only one can begin with the byte at hand, and
 //! a run of characters ends where the next element begins.
 
-use rustc_hash::FxHashMap;
 use regex_syntax::hir::ClassUnicode;
+use rustc_hash::FxHashMap;
 
 use super::ir::{Assert, ByteSet, First, Ir, continuations, one_char};
 
@@ -43,11 +43,25 @@ pub(crate) enum Op {
     /// Characters of a class, as many as there are: nothing that follows could use fewer.
     Run { class: u32, min: u32, max: u32 },
     /// Characters of a class, the most first. `stop` is a place in [`Program::stops`] for what follows.
-    Greedy { class: u32, min: u32, max: u32, stop: u32 },
+    Greedy {
+        class: u32,
+        min: u32,
+        max: u32,
+        stop: u32,
+    },
     /// Characters of a class, the fewest first.
-    Lazy { class: u32, min: u32, max: u32, stop: u32 },
+    Lazy {
+        class: u32,
+        min: u32,
+        max: u32,
+        stop: u32,
+    },
     /// Two branches, tried in order.
-    Split { first: u32, first_if: u32, second_if: u32 },
+    Split {
+        first: u32,
+        first_if: u32,
+        second_if: u32,
+    },
     /// Several branches: which are worth trying is looked up by the next byte.
     Dispatch(u32),
     /// Notes the position.
@@ -58,9 +72,17 @@ pub(crate) enum Op {
     Assert(Assert),
     /// A test of the character before or after the position. At an end of the text there is none, and the test
     /// succeeds if it is negative.
-    Near { class: u32, behind: bool, negative: bool },
+    Near {
+        class: u32,
+        behind: bool,
+        negative: bool,
+    },
     /// Look-around: runs the body at `entry`, `back` characters before the position.
-    Look { entry: u32, back: u32, negative: bool },
+    Look {
+        entry: u32,
+        back: u32,
+        negative: bool,
+    },
     /// The first match of the body at `entry`.
     Atomic { entry: u32 },
     /// The text of a group again: a place in [`Program::refs`].
@@ -94,6 +116,8 @@ pub(crate) struct Class {
     pub(crate) table: [u8; 256],
     /// Every character beyond ASCII belongs to the set.
     pub(crate) all_wide: bool,
+    /// Every character belongs to the set.
+    pub(crate) everything: bool,
     pub(crate) set: ClassUnicode,
 }
 
@@ -151,7 +175,9 @@ impl Program {
                 inst.op,
                 Op::Split { .. } | Op::Dispatch(_) | Op::Greedy { .. } | Op::Lazy { .. }
             );
-            program.choice_of.push(if choice { program.choices } else { u32::MAX });
+            program
+                .choice_of
+                .push(if choice { program.choices } else { u32::MAX });
             program.choices += u32::from(choice);
         }
         Ok(program)
@@ -202,12 +228,21 @@ impl Writer {
                 }
                 self.choice(&branches)
             }
-            Ir::Repeat { body, min, max, lazy } => match one_char(body) {
+            Ir::Repeat {
+                body,
+                min,
+                max,
+                lazy,
+            } => match one_char(body) {
                 Some(class) => self.run(&class, *min, *max, *lazy, next, follow),
                 None => self.repeat(body, (*min, *max), *lazy, next, follow),
             },
             Ir::Atomic(body) => self.atomic(body, next, follow),
-            Ir::Look { behind, negative, body } => self.look(*behind, *negative, body, next, follow),
+            Ir::Look {
+                behind,
+                negative,
+                body,
+            } => self.look(*behind, *negative, body, next, follow),
             Ir::Backref { groups, fold } => {
                 self.program.context_free = false;
                 self.program.refs.push(groups.clone());
@@ -230,18 +265,34 @@ impl Writer {
         }
         let start = id(self.program.literals.len());
         self.program.literals.extend_from_slice(bytes);
-        self.push(Op::Literal { start, len: id(bytes.len()) }, next)
+        self.push(
+            Op::Literal {
+                start,
+                len: id(bytes.len()),
+            },
+            next,
+        )
     }
 
     fn concat(&mut self, items: &[Ir], next: u32, follow: First) -> Result<u32, TooLarge> {
         let (mut next, mut follow) = (next, follow);
         let mut end = items.len();
         while end > 0 {
-            let chars = items[..end].iter().rev().take_while(|item| matches!(item, Ir::Char(_))).count();
+            let chars = items[..end]
+                .iter()
+                .rev()
+                .take_while(|item| matches!(item, Ir::Char(_)))
+                .count();
             if chars > 1 {
                 let text: String = items[end - chars..end]
                     .iter()
-                    .filter_map(|item| if let Ir::Char(c) = item { Some(*c) } else { None })
+                    .filter_map(|item| {
+                        if let Ir::Char(c) = item {
+                            Some(*c)
+                        } else {
+                            None
+                        }
+                    })
                     .collect();
                 next = self.literal(text.as_bytes(), next)?;
                 end -= chars;
@@ -255,11 +306,17 @@ impl Writer {
     }
 
     fn class(&mut self, set: &ClassUnicode) -> u32 {
-        let key: Vec<(char, char)> = set.iter().map(|range| (range.start(), range.end())).collect();
+        let key: Vec<(char, char)> = set
+            .iter()
+            .map(|range| (range.start(), range.end()))
+            .collect();
         if let Some(known) = self.class_ids.get(&key) {
             return *known;
         }
-        let mut wide = ClassUnicode::new([regex_syntax::hir::ClassUnicodeRange::new('\u{80}', char::MAX)]);
+        let mut wide = ClassUnicode::new([regex_syntax::hir::ClassUnicodeRange::new(
+            '\u{80}',
+            char::MAX,
+        )]);
         let all = wide.clone();
         wide.intersect(set);
         let all_wide = wide == all;
@@ -272,7 +329,13 @@ impl Writer {
                 (true, false) => 2,
             }
         });
-        self.program.classes.push(Class { table, all_wide, set: set.clone() });
+        let everything = all_wide && first == ByteSet::ALL;
+        self.program.classes.push(Class {
+            table,
+            all_wide,
+            everything,
+            set: set.clone(),
+        });
         let new = id(self.program.classes.len() - 1);
         self.class_ids.insert(key, new);
         new
@@ -280,23 +343,36 @@ impl Writer {
 
     fn stop(&mut self, first: First) -> u32 {
         let stops = &mut self.program.stops;
-        *self.first_ids.entry((first.bytes, first.eof)).or_insert_with(|| {
-            let only = if first.eof { None } else { first.bytes.only() };
-            stops.push(Stop { first, only });
-            id(stops.len() - 1)
-        })
+        *self
+            .first_ids
+            .entry((first.bytes, first.eof))
+            .or_insert_with(|| {
+                let only = if first.eof { None } else { first.bytes.only() };
+                stops.push(Stop { first, only });
+                id(stops.len() - 1)
+            })
     }
 
     /// The instruction that tries branches in order, given their entries and with what they may begin.
     fn choice(&mut self, branches: &[(u32, First)]) -> Result<u32, TooLarge> {
-        let possible: Vec<(u32, First)> =
-            branches.iter().filter(|(_, first)| first.eof || !first.bytes.is_empty()).copied().collect();
+        let possible: Vec<(u32, First)> = branches
+            .iter()
+            .filter(|(_, first)| first.eof || !first.bytes.is_empty())
+            .copied()
+            .collect();
         match possible.as_slice() {
             [] => self.push(Op::Fail, 0),
             [(entry, _)] => Ok(*entry),
             [(first, first_if), (second, second_if)] => {
                 let (first_if, second_if) = (self.stop(*first_if), self.stop(*second_if));
-                self.push(Op::Split { first: *first, first_if, second_if }, *second)
+                self.push(
+                    Op::Split {
+                        first: *first,
+                        first_if,
+                        second_if,
+                    },
+                    *second,
+                )
             }
             many => {
                 let table = table(many).ok_or(TooLarge)?;
@@ -317,7 +393,11 @@ impl Writer {
         follow: First,
     ) -> Result<u32, TooLarge> {
         if set.ranges().is_empty() {
-            return if min == 0 { Ok(next) } else { self.push(Op::Fail, next) };
+            return if min == 0 {
+                Ok(next)
+            } else {
+                self.push(Op::Fail, next)
+            };
         }
         let class = self.class(set);
         let apart = ByteSet::first_of_class(set).and(follow.bytes).is_empty();
@@ -327,10 +407,28 @@ impl Writer {
         let op = if min == max || apart || (!lazy && follow.sure) {
             Op::Run { class, min, max }
         } else if lazy && follow.sure {
-            Op::Run { class, min, max: min }
+            Op::Run {
+                class,
+                min,
+                max: min,
+            }
         } else {
             let stop = self.stop(follow);
-            if lazy { Op::Lazy { class, min, max, stop } } else { Op::Greedy { class, min, max, stop } }
+            if lazy {
+                Op::Lazy {
+                    class,
+                    min,
+                    max,
+                    stop,
+                }
+            } else {
+                Op::Greedy {
+                    class,
+                    min,
+                    max,
+                    stop,
+                }
+            }
         };
         self.push(op, next)
     }
@@ -352,7 +450,11 @@ impl Writer {
                     self.count_unrolled()?;
                     let taken = (self.emit(body, entry, first)?, body.then(first));
                     let skipped = (next, follow);
-                    entry = self.choice(&if lazy { [skipped, taken] } else { [taken, skipped] })?;
+                    entry = self.choice(&if lazy {
+                        [skipped, taken]
+                    } else {
+                        [taken, skipped]
+                    })?;
                     first = taken.1.or(follow);
                 }
                 (entry, first)
@@ -368,14 +470,29 @@ impl Writer {
 
     fn count_unrolled(&mut self) -> Result<(), TooLarge> {
         self.unrolled += 1;
-        if self.unrolled > MAX_UNROLLED { Err(TooLarge) } else { Ok(()) }
+        if self.unrolled > MAX_UNROLLED {
+            Err(TooLarge)
+        } else {
+            Ok(())
+        }
     }
 
     /// A loop without upper bound; returns its entry and with what it begins.
-    fn endless(&mut self, body: &Ir, lazy: bool, next: u32, follow: First) -> Result<(u32, First), TooLarge> {
+    fn endless(
+        &mut self,
+        body: &Ir,
+        lazy: bool,
+        next: u32,
+        follow: First,
+    ) -> Result<(u32, First), TooLarge> {
         // The head is written before the body that jumps back to it, and filled in after.
         let head = self.push(Op::Fail, 0)?;
-        let again = body.then(First { sure: false, ..follow }).or(follow);
+        let again = body
+            .then(First {
+                sure: false,
+                ..follow
+            })
+            .or(follow);
         let again = body.then(again).or(follow);
         let taken = if body.nullable() {
             let slot = id(self.program.slots);
@@ -389,17 +506,29 @@ impl Writer {
         let taken_first = body.then(again);
         let (taken, skipped) = ((taken, taken_first), (next, follow));
         let before = self.program.insts.len();
-        let choice = self.choice(&if lazy { [skipped, taken] } else { [taken, skipped] })?;
-        let inst = if self.program.insts.len() > before { self.program.insts.pop() } else { None };
+        let choice = self.choice(&if lazy {
+            [skipped, taken]
+        } else {
+            [taken, skipped]
+        })?;
+        let inst = if self.program.insts.len() > before {
+            self.program.insts.pop()
+        } else {
+            None
+        };
         if let Some(place) = self.program.insts.get_mut(head as usize) {
             // Without an instruction of its own, only one branch was possible.
-            *place = inst.unwrap_or(Inst { op: Op::Jump, next: choice });
+            *place = inst.unwrap_or(Inst {
+                op: Op::Jump,
+                next: choice,
+            });
         }
         Ok((head, taken.1.or(follow)))
     }
 
     fn atomic(&mut self, body: &Ir, next: u32, follow: First) -> Result<u32, TooLarge> {
-        let plain = follow.sure || continuations(body).is_some_and(|more| more.and(follow.bytes).is_empty());
+        let plain = follow.sure
+            || continuations(body).is_some_and(|more| more.and(follow.bytes).is_empty());
         if plain {
             return self.emit(body, next, follow);
         }
@@ -408,14 +537,28 @@ impl Writer {
         self.push(Op::Atomic { entry }, next)
     }
 
-    fn look(&mut self, behind: bool, negative: bool, body: &Ir, next: u32, follow: First) -> Result<u32, TooLarge> {
+    fn look(
+        &mut self,
+        behind: bool,
+        negative: bool,
+        body: &Ir,
+        next: u32,
+        follow: First,
+    ) -> Result<u32, TooLarge> {
         if let Some(set) = one_char(body) {
             let seen = ByteSet::first_of_class(&set);
             if !behind && negative && seen.and(follow.bytes).is_empty() {
                 return Ok(next);
             }
             let class = self.class(&set);
-            return self.push(Op::Near { class, behind, negative }, next);
+            return self.push(
+                Op::Near {
+                    class,
+                    behind,
+                    negative,
+                },
+                next,
+            );
         }
         let begins = body.then(First::ACCEPT);
         if !behind && negative && !begins.eof && begins.bytes.and(follow.bytes).is_empty() {
@@ -423,8 +566,19 @@ impl Writer {
         }
         let accept = self.push(Op::Accept, 0)?;
         let entry = self.emit(body, accept, First::ACCEPT)?;
-        let back = if behind { body.width().ok_or(TooLarge)? } else { 0 };
-        self.push(Op::Look { entry, back, negative }, next)
+        let back = if behind {
+            body.width().ok_or(TooLarge)?
+        } else {
+            0
+        };
+        self.push(
+            Op::Look {
+                entry,
+                back,
+                negative,
+            },
+            next,
+        )
     }
 }
 
@@ -434,7 +588,12 @@ fn table(branches: &[(u32, First)]) -> Option<Table> {
     let mut list: Vec<u32> = Vec::new();
     let mut place = |admits: &dyn Fn(&First) -> bool| {
         list.clear();
-        list.extend(branches.iter().filter(|(_, first)| admits(first)).map(|(entry, _)| *entry));
+        list.extend(
+            branches
+                .iter()
+                .filter(|(_, first)| admits(first))
+                .map(|(entry, _)| *entry),
+        );
         let known = lists.iter().position(|known| **known == *list);
         u16::try_from(known.unwrap_or_else(|| {
             lists.push(list.clone().into_boxed_slice());
@@ -447,5 +606,9 @@ fn table(branches: &[(u32, First)]) -> Option<Table> {
         *entry = place(&|first| first.bytes.has(byte))?;
     }
     let at_end = place(&|first| first.eof)?;
-    Some(Table { by_byte, at_end, lists })
+    Some(Table {
+        by_byte,
+        at_end,
+        lists,
+    })
 }

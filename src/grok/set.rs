@@ -91,7 +91,10 @@ impl PatternSet {
             .filter(|(distance, _)| *distance <= most)
             .collect();
         near.sort_unstable();
-        near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+        near.into_iter()
+            .take(3)
+            .map(|(_, name)| name.to_owned())
+            .collect()
     }
 }
 
@@ -105,7 +108,11 @@ fn definitions(text: &str) -> impl Iterator<Item = (&str, &str)> {
         let end = line.find(|c: char| c.is_ascii_whitespace())?;
         let (name, rest) = line.split_at(end);
         let pattern = rest.trim_ascii_start();
-        if pattern.is_empty() { None } else { Some((name, pattern)) }
+        if pattern.is_empty() {
+            None
+        } else {
+            Some((name, pattern))
+        }
     })
 }
 
@@ -114,12 +121,21 @@ fn choose_names(pattern: &str, which: Bundled) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some(begin) = rest.find("%{") {
-        let Some(end) = rest[begin..].find('}').map(|end| begin + end) else { break };
+        let Some(end) = rest[begin..].find('}').map(|end| begin + end) else {
+            break;
+        };
         out.push_str(&rest[..begin]);
         let inside = &rest[begin + 2..end];
         let chosen = inside.split_once(':').and_then(|(name, field)| {
             let (legacy, ecs) = field.split_once('|')?;
-            Some((name, if which == Bundled::Legacy { legacy } else { ecs }))
+            Some((
+                name,
+                if which == Bundled::Legacy {
+                    legacy
+                } else {
+                    ecs
+                },
+            ))
         });
         match chosen {
             None => out.push_str(&rest[begin..=end]),
@@ -134,7 +150,8 @@ fn choose_names(pattern: &str, which: Bundled) -> String {
 
 /// How many characters must be changed, added, removed or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
     for (i, left) in a.iter().enumerate() {
         let mut row = vec![i + 1];
@@ -168,9 +185,18 @@ mod tests {
     #[test]
     fn one_source_gives_both_sets() {
         let line = "%{IP:a|[b][c]:int} %{WORD:|[d]} %{INT:e|} %{DATA:f} %{X}";
-        assert_eq!(choose_names(line, Bundled::Legacy), "%{IP:a} %{WORD} %{INT:e} %{DATA:f} %{X}");
-        assert_eq!(choose_names(line, Bundled::EcsV1), "%{IP:[b][c]:int} %{WORD:[d]} %{INT} %{DATA:f} %{X}");
-        let (legacy, ecs) = (PatternSet::bundled(Bundled::Legacy), PatternSet::bundled(Bundled::EcsV1));
+        assert_eq!(
+            choose_names(line, Bundled::Legacy),
+            "%{IP:a} %{WORD} %{INT:e} %{DATA:f} %{X}"
+        );
+        assert_eq!(
+            choose_names(line, Bundled::EcsV1),
+            "%{IP:[b][c]:int} %{WORD:[d]} %{INT} %{DATA:f} %{X}"
+        );
+        let (legacy, ecs) = (
+            PatternSet::bundled(Bundled::Legacy),
+            PatternSet::bundled(Bundled::EcsV1),
+        );
         assert!(legacy.get("URIQUERY").is_none() && ecs.get("URIQUERY").is_some());
         for set in [legacy, ecs] {
             assert!(set.names().iter().all(|name| !name.contains('@')));

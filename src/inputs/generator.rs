@@ -160,7 +160,7 @@ impl Source for Generating {
             .max_records
             .unwrap_or(BLOCK_RECORDS)
             .max(block.recs.len() + 1);
-        let from = block.buf.len();
+        let (from, before) = (block.buf.len(), block.recs.len());
         while !cx.stopping && !self.is_done() && block.recs.len() < most {
             let Some(rec) = self.round.recs.get(self.at).copied() else {
                 break;
@@ -184,7 +184,9 @@ impl Source for Generating {
             }
         }
         PluginMetrics::add(&self.metrics.bytes, (block.buf.len() - from) as u64);
-        block.end_run(None, &self.attrs, 0);
+        if block.recs.len() > before {
+            block.end_run(None, &self.attrs, 0);
+        }
         if cx.stopping || self.is_done() {
             Fill::Ended
         } else {

@@ -1,7 +1,9 @@
 //! Inputs: where bytes come from, a file each.
 
+pub mod channel;
 pub mod generator;
 pub mod stdin;
+pub mod udp;
 
 use crate::event::{Kind, Path};
 use crate::language::ast::Plugin;
@@ -20,6 +22,18 @@ pub fn hostname() -> String {
         .find_map(|file| std::fs::read_to_string(file).ok().and_then(named))
         .or_else(|| std::env::var("HOSTNAME").ok().and_then(named))
         .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Why a socket could not be opened, and what to do.
+pub(crate) fn cannot_listen(plugin: &str, host: &str, port: u16, error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => "the port is in use: stop the other process, or choose another `port`",
+        ErrorKind::PermissionDenied if port < 1024 => "ports below 1024 need a privilege: choose another `port`, or give the process CAP_NET_BIND_SERVICE",
+        ErrorKind::AddrNotAvailable => "this machine has no such address: set `host` to one of its own, or to 0.0.0.0",
+        _ => "is `host` an address of this machine?",
+    };
+    format!("{plugin}: cannot listen on {host}:{port}: {error}; {remedy}")
 }
 
 /// A text that every event of a stream gets.

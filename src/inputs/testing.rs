@@ -63,6 +63,12 @@ pub fn framer(codec: &str) -> Box<dyn Framer> {
         .framer(&Framing::Stream)
 }
 
+/// A port of the loopback address that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port()
+}
+
 /// How a source is emptied.
 #[derive(Default)]
 pub struct Drain {

@@ -328,16 +328,17 @@ fn comparable(word: &str) -> Option<Vec<char>> {
 
 /// Fewest insertions, deletions, replacements and exchanges of neighbours that turn one word into the other.
 fn edit_distance(a: &[char], b: &[char]) -> usize {
+    let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(MAX_COMPARED);
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
         let mut row = Vec::with_capacity(last.len());
         row.push(i + 1);
         for (j, y) in b.iter().enumerate() {
-            let replaced = last[j] + usize::from(x != y);
-            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
-                best = best.min(before[j - 1] + 1);
+            let replaced = cell(&last, j) + usize::from(x != y);
+            let mut best = replaced.min(cell(&last, j + 1) + 1).min(cell(&row, j) + 1);
+            if i > 0 && j > 0 && b.get(j - 1) == Some(x) && a.get(i - 1) == Some(y) {
+                best = best.min(cell(&before, j - 1) + 1);
             }
             row.push(best);
         }

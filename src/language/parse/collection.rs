@@ -298,8 +298,12 @@ impl Parser<'_> {
     fn entry_value(&mut self, key: Value) -> Option<(Value, Value)> {
         let arrow_end = self.at;
         self.trivia();
-        let next_entry =
-            has_newline(self.text, arrow_end, self.at) && name_then(self.text, self.at, "=>");
+        // `5key =>` is the value 5 and the next key.
+        let glued =
+            number_end(self.text, self.at).is_some_and(|end| end < name_end(self.text, self.at));
+        let next_entry = has_newline(self.text, arrow_end, self.at)
+            && !glued
+            && name_then(self.text, self.at, "=>");
         if next_entry || matches!(self.peek(), None | Some(b'}' | b',' | b']' | b')')) {
             let source = self.source.slice(key.span);
             self.report(Diagnostic::error(

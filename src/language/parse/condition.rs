@@ -368,7 +368,7 @@ impl Parser<'_> {
         self.at = end;
         let word_end = name_end(self.text, end);
         let flags = self.slice(end, word_end);
-        let operator_follows = ["and", "or", "xor", "nand", "in"]
+        let operator_follows = ["and", "or", "xor", "nand", "in", "not"]
             .iter()
             .any(|word| flags.starts_with(word));
         if !flags.is_empty() && !operator_follows {
@@ -379,7 +379,7 @@ impl Parser<'_> {
                 self.span(end, word_end),
             );
             self.report(error.hint(format!(
-                "write them inside: `/(?{flags}){}",
+                "write them inside: `/(?{flags}){}`",
                 self.slice(start + 1, end)
             )));
         }

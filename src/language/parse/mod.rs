@@ -487,9 +487,26 @@ impl<'a> Parser<'a> {
                 Some(_) if section_starts(self.text, self.at) => {
                     self.section_in_items(open, &mut items);
                 }
+                Some(_) if self.else_of_enclosing(open) => return Some(items),
                 Some(_) => items.extend(self.item()),
             }
         }
+    }
+
+    /// Whether an `else` stands in the block of its own `if`, because a `}` meant for that block closed another one
+    /// inside it that lacks its own. Reports the lost brace.
+    fn else_of_enclosing(&mut self, open: Option<&Open>) -> bool {
+        let word = self.slice(self.at, name_end(self.text, self.at));
+        let is_else = matches!(word, "else" | "elsif" | "elseif" | "elif");
+        let Some(open) = open.filter(|open| matches!(open.what.as_str(), "`if`" | "`else if`"))
+        else {
+            return false;
+        };
+        if !is_else || self.missing_braces == 0 || self.suspect.is_none() {
+            return false;
+        }
+        self.report_missing_brace(open, '}');
+        true
     }
 
     /// A section keyword where a plugin should stand: either a brace is missing before it, or sections are nested.

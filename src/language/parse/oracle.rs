@@ -201,7 +201,7 @@ mod tests {
         "missing-condition",
         "else-without-if",
         "elsif",
-        "short-plugin",
+        "option-outside-plugin",
         "bad-field",
     ];
 

@@ -57,7 +57,7 @@ impl Parser<'_> {
         let quoted = self.slice(at, at + 2);
         let message = format!(
             "the string does not end here: a backslash keeps `{}` from ending it",
-            &quoted[1..]
+            quoted.trim_start_matches('\\')
         );
         let error = Diagnostic::error("unterminated-string", message, span);
         self.report(

@@ -646,6 +646,10 @@ fn a_missing_brace_is_blamed_on_the_block_that_lacks_it() {
             3,
         ),
         (
+            "filter {\n  if [a] {\n    grok {\n      b => 1\n  } else if [c] {\n    x { }\n  } else {\n    y { }\n  }\n}\noutput { }",
+            3,
+        ),
+        (
             "input {\n  file {\n    path => 'x'\n\noutput {\n  stdout { }\n}",
             2,
         ),

@@ -342,10 +342,6 @@ impl Parser<'_> {
             return self.no_value();
         }
         self.at = end;
-        let touching = byte(self.text, end).is_some_and(|b| !is_blank(b) && !b",]}=#".contains(&b));
-        if end == start + 1 && !touching {
-            self.report_short(start);
-        }
         Some(Value {
             kind: ValueKind::Bareword(self.slice(start, end).to_owned()),
             span: self.since(start),
@@ -470,17 +466,20 @@ impl Parser<'_> {
     /// Reports what touches a value but cannot.
     pub(super) fn check_end(&mut self, value: &Value, place: Place) {
         let (start, end) = (value.span.start as usize, self.at);
-        let Some(next) = byte(self.text, end).filter(|_| self.touches(end)) else {
-            return;
-        };
-        let fits = match place {
-            Place::Option => matches!(next, b'}' | b',' | b';'),
+        let next = byte(self.text, end).filter(|_| self.touches(end));
+        let fits = next.is_none_or(|next| match place {
+            Place::Option => b"},;".contains(&next) || starts_with(self.text, end, "=>"),
             Place::Hash => b"},#\"'".contains(&next) || name_then(self.text, end, "=>"),
             Place::Array => b",]}=)#!<>".contains(&next),
-        };
-        if fits || (place == Place::Option && next == b'=') {
-            return;
+        });
+        if matches!(&value.kind, ValueKind::Bareword(word) if word.len() == 1)
+            && (fits || next == Some(b'#'))
+        {
+            self.report_short(start);
         }
+        let Some(next) = next.filter(|_| !fits) else {
+            return;
+        };
         if next == b'#' {
             // The grammar wants a blank only where another option follows.
             if !matches!(
@@ -560,7 +559,7 @@ impl Parser<'_> {
         let part = line
             .windows(2)
             .position(|pair| pair == b"=>")
-            .map_or(line, |at| &line[..at]);
+            .map_or(line, |at| line.get(..at).unwrap_or_default());
         let ends = |at: &usize| {
             line.get(at + 1)
                 .is_none_or(|&b| is_blank(b) || b",]})".contains(&b))
