@@ -61,11 +61,10 @@ impl Charset {
             "cp866" => "ibm866",
             "cp874" => "windows-874",
             "cp878" => "koi8-r",
-            "cp932" | "windows-31j" | "sjis" => "shift_jis",
+            "cp932" | "windows-31j" | "sjis" | "shift-jis" => "shift_jis",
             "cp936" | "gb2312" | "euc-cn" => "gbk",
             "cp949" => "euc-kr",
             "cp950" => "big5",
-            "shift-jis" => "shift_jis",
             "macroman" => "macintosh",
             other => other,
         };

@@ -212,8 +212,7 @@ impl CriLine {
         };
         let rest = line.get(tag_at + 1..)?;
         let tags = match rest.first() {
-            None => 0,
-            Some(b' ') => 0,
+            None | Some(b' ') => 0,
             Some(b':') => memchr::memchr(b' ', rest).unwrap_or(rest.len()),
             Some(_) => return None,
         };

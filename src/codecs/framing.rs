@@ -58,7 +58,7 @@ pub fn whole_characters(bytes: &[u8]) -> usize {
 
 enum Delimiter {
     Byte(u8),
-    Text(memmem::Finder<'static>),
+    Text(Box<memmem::Finder<'static>>),
 }
 
 impl Delimiter {
@@ -99,7 +99,7 @@ impl LineFramer {
         let delimiter = match delimiter {
             [] => Delimiter::Byte(b'\n'),
             [byte] => Delimiter::Byte(*byte),
-            text => Delimiter::Text(memmem::Finder::new(text).into_owned()),
+            text => Delimiter::Text(Box::new(memmem::Finder::new(text).into_owned())),
         };
         LineFramer {
             delimiter,

@@ -183,13 +183,13 @@ fn key_values(pairs: &[Json]) -> Option<Map<String, Json>> {
 }
 
 /// The value in an `AnyValue`; one that holds nothing is null. None: malformed.
-fn any_value(wrapped: &Json) -> Option<Json> {
-    let wrapper = match wrapped {
+fn any_value(any: &Json) -> Option<Json> {
+    let members = match any {
         Json::Null => return Some(Json::Null),
-        Json::Object(wrapper) => wrapper,
+        Json::Object(members) => members,
         _ => return None,
     };
-    let Some((kind, value)) = wrapper.iter().next() else {
+    let Some((kind, value)) = members.iter().next() else {
         return Some(Json::Null);
     };
     match (kind.as_str(), value) {
@@ -282,9 +282,9 @@ impl Fields {
                 Map::from_iter([("attributes".to_owned(), Json::Object(resource.clone()))]);
             event.insert("resource".to_owned(), Json::Object(attributes));
         }
-        let time = match unix_nanos(record.get("timeUnixNano"))? {
+        let time = match unix_nanos(record.get("timeUnixNano")).ok()? {
             Some(time) => Some(time),
-            None => unix_nanos(record.get("observedTimeUnixNano"))?,
+            None => unix_nanos(record.get("observedTimeUnixNano")).ok()?,
         };
         Some(Fields { event, time })
     }
@@ -364,31 +364,39 @@ fn level_of(severity: i64) -> Option<String> {
     Some(level.to_owned())
 }
 
-/// Nanoseconds since the epoch, as a number or as text; nothing or 0 is no time. None: malformed.
-fn unix_nanos(value: Option<&Json>) -> Option<Option<Timestamp>> {
+/// A part of a log record that cannot be read.
+struct Malformed;
+
+/// Nanoseconds since the epoch, as a number or as text; nothing or 0 is no time.
+fn unix_nanos(value: Option<&Json>) -> Result<Option<Timestamp>, Malformed> {
     let text = match value {
-        None | Some(Json::Null) => return Some(None),
+        None | Some(Json::Null) => return Ok(None),
         Some(Json::Number(number)) => number.to_string(),
         Some(Json::String(text)) => text.clone(),
-        Some(_) => return None,
+        Some(_) => return Err(Malformed),
     };
     if text.is_empty() {
-        return Some(None);
+        return Ok(None);
     }
-    let nanos: u64 = match text.parse() {
+    let nanos = match text.parse::<u64>() {
         Ok(nanos) => nanos,
-        Err(_) => {
-            let number: f64 = text.parse().ok()?;
-            // Within the range, rounding to what a double can hold is all that is lost.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            (0.0..1.8e19).contains(&number).then_some(number as u64)?
-        }
+        Err(_) => large_number(&text).ok_or(Malformed)?,
     };
+    let seconds = nanos / 1_000_000_000;
     let time = Timestamp {
-        secs: i64::try_from(nanos / 1_000_000_000).ok()?,
-        nanos: u32::try_from(nanos % 1_000_000_000).ok()?,
+        secs: i64::try_from(seconds).map_err(|_| Malformed)?,
+        nanos: u32::try_from(nanos % 1_000_000_000).map_err(|_| Malformed)?,
     };
-    Some((nanos > 0).then_some(time))
+    Ok((nanos > 0).then_some(time))
+}
+
+/// A number of nanoseconds that is written with a fraction or an exponent.
+fn large_number(text: &str) -> Option<u64> {
+    let number: f64 = text.parse().ok()?;
+    // Within the range, rounding to what a double can hold is all that is lost.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let whole = (0.0..1.8e19).contains(&number).then_some(number as u64);
+    whole
 }
 
 #[cfg(test)]

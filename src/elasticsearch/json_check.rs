@@ -86,12 +86,10 @@ enum Gap {
 
 /// A piece of a skeleton: everything between one scalar (or array) and the next, such as `,"level":"`.
 struct Node {
-    /// The first 16 bytes of `token`, little-endian, zero beyond its end.
-    head: u128,
+    /// The first 32 bytes of `token` in two halves, little-endian, zero beyond its end.
+    head: [u128; 2],
     /// Ones where `head` counts.
-    mask: u128,
-    /// The last 16 bytes of a token that has more than 16.
-    tail: u128,
+    mask: [u128; 2],
     token: Box<[u8]>,
     gap: Gap,
     /// First piece seen behind the gap.
@@ -102,22 +100,17 @@ struct Node {
 
 impl Node {
     fn new(token: &[u8], gap: Gap, sibling: u32) -> Self {
-        let mut head = [0u8; 16];
-        for (slot, byte) in head.iter_mut().zip(token) {
-            *slot = *byte;
+        let (mut head, mut mask) = ([[0u8; 16]; 2], [[0u8; 16]; 2]);
+        let slots = head
+            .as_flattened_mut()
+            .iter_mut()
+            .zip(mask.as_flattened_mut());
+        for ((byte, counts), from) in slots.zip(token) {
+            (*byte, *counts) = (*from, 0xff);
         }
-        let mask = if token.len() >= 16 {
-            u128::MAX
-        } else {
-            (1u128 << (8 * token.len())) - 1
-        };
-        let tail = token
-            .last_chunk::<16>()
-            .map_or(0, |chunk| u128::from_le_bytes(*chunk));
         Self {
-            head: u128::from_le_bytes(head),
-            mask,
-            tail,
+            head: head.map(u128::from_le_bytes),
+            mask: mask.map(u128::from_le_bytes),
             token: token.into(),
             gap,
             next: NONE,
@@ -125,19 +118,21 @@ impl Node {
         }
     }
 
-    /// Whether the token stands at `pos`.
+    /// Whether `rest` begins with the token.
     #[inline]
-    fn stands_at(&self, bytes: &[u8], pos: usize) -> bool {
-        let len = self.token.len();
-        (window(bytes, pos) ^ self.head) & self.mask == 0
-            && (len <= 16
-                || (window(bytes, pos + len - 16) == self.tail
-                    && (len <= 32 || self.middle_stands_at(bytes, pos))))
-    }
-
-    fn middle_stands_at(&self, bytes: &[u8], pos: usize) -> bool {
-        let middle = 16..self.token.len() - 16;
-        bytes.get(pos + middle.start..pos + middle.end) == self.token.get(middle)
+    fn begins(&self, rest: &[u8]) -> bool {
+        let Some(window) = rest.first_chunk::<32>() else {
+            return rest.starts_with(&self.token);
+        };
+        let (halves, _) = window.as_chunks::<16>();
+        let [first, second] = halves else {
+            return false;
+        };
+        let [first, second] = [u128::from_le_bytes(*first), u128::from_le_bytes(*second)];
+        let differs =
+            ((first ^ self.head[0]) & self.mask[0]) | ((second ^ self.head[1]) & self.mask[1]);
+        differs == 0
+            && (self.token.len() <= 32 || rest.get(32..self.token.len()) == self.token.get(32..))
     }
 }
 
@@ -180,14 +175,18 @@ impl Checker {
         let mut pos = at;
         let mut index = self.root;
         loop {
+            let rest = bytes.get(pos..)?;
             let mut node = self.nodes.get(index as usize)?;
-            while !node.stands_at(bytes, pos) {
+            while !node.begins(rest) {
                 node = self.nodes.get(node.sibling as usize)?;
             }
             pos += node.token.len();
             pos = match node.gap {
                 Gap::Text => string(bytes, pos).ok()?,
-                Gap::Value { depth } => value(bytes, pos, depth as usize).ok()?,
+                Gap::Value { depth } => match byte_at(bytes, pos) {
+                    b'0'..=b'9' => number(bytes, pos).ok()?,
+                    _ => value(bytes, pos, depth as usize).ok()?,
+                },
                 Gap::End => return Some(pos),
             };
             index = node.next;
@@ -195,6 +194,7 @@ impl Checker {
     }
 
     #[cold]
+    #[inline(never)]
     fn check_and_learn(&mut self, bytes: &[u8], at: usize) -> Result<usize, Problem> {
         let start = skip_blank(bytes, at);
         if byte_at(bytes, start) != b'{' {
@@ -334,24 +334,6 @@ fn byte_at(bytes: &[u8], pos: usize) -> u8 {
     bytes.get(pos).copied().unwrap_or(b'\n')
 }
 
-/// 16 bytes from `pos` as a number, little-endian, filled with newlines beyond the end.
-#[inline]
-fn window(bytes: &[u8], pos: usize) -> u128 {
-    match bytes.get(pos..).and_then(<[u8]>::first_chunk::<16>) {
-        Some(chunk) => u128::from_le_bytes(*chunk),
-        None => short_window(bytes, pos),
-    }
-}
-
-#[cold]
-fn short_window(bytes: &[u8], pos: usize) -> u128 {
-    let mut chunk = [b'\n'; 16];
-    for (slot, byte) in chunk.iter_mut().zip(bytes.get(pos..).unwrap_or_default()) {
-        *slot = *byte;
-    }
-    u128::from_le_bytes(chunk)
-}
-
 #[inline]
 fn skip_blank(bytes: &[u8], mut pos: usize) -> usize {
     while matches!(byte_at(bytes, pos), b' ' | b'\t' | b'\r') {
@@ -373,31 +355,23 @@ fn unexpected<T>(bytes: &[u8], pos: usize) -> Checked<T> {
 }
 
 /// The high bits of the bytes of `word` that end a plain stretch of a string: quote, backslash, control character,
-/// non-ASCII. Only the lowest one is exact: a borrow can mark bytes above it.
+/// non-ASCII. Only the lowest one is exact, because a borrow can mark bytes above it.
 #[inline]
 fn stops(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let quote = word ^ (ONES * b'"' as u64);
-    let slash = word ^ (ONES * b'\\' as u64);
-    let low = word.wrapping_sub(ONES * b' ' as u64) & !word;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let slash = slash.wrapping_sub(ONES) & !slash;
-    (low | quote | slash | word) & (ONES * 0x80)
-}
-
-/// The two halves of a window, the first bytes first.
-#[inline]
-fn halves(window: u128) -> (u64, u64) {
-    // Truncation is the point.
-    (window as u64, (window >> 64) as u64)
+    let below_blank = word.wrapping_sub(ONES * b' ' as u64);
+    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let slash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    (below_blank | quote | slash | word) & (ONES * 0x80)
 }
 
 /// The offset of the first byte from `pos` on that ends a plain stretch of a string; the end of `bytes` at the latest.
 #[inline]
 fn plain_end(bytes: &[u8], mut pos: usize) -> usize {
-    loop {
-        let (low, high) = halves(window(bytes, pos));
-        let (low, high) = (stops(low), stops(high));
+    while let Some(chunk) = bytes.get(pos..).and_then(<[u8]>::first_chunk::<16>) {
+        let window = u128::from_le_bytes(*chunk);
+        // Truncation is the point: the first eight bytes, then the others.
+        let (low, high) = (stops(window as u64), stops((window >> 64) as u64));
         if low | high != 0 {
             // Chosen without a branch: where strings end cannot be foretold.
             let (found, skipped) = if low != 0 { (low, 0) } else { (high, 8) };
@@ -405,6 +379,17 @@ fn plain_end(bytes: &[u8], mut pos: usize) -> usize {
         }
         pos += 16;
     }
+    short_plain_end(bytes, pos)
+}
+
+#[cold]
+#[inline(never)]
+fn short_plain_end(bytes: &[u8], pos: usize) -> usize {
+    let rest = bytes.get(pos..).unwrap_or_default();
+    let found = rest
+        .iter()
+        .position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..));
+    pos + found.unwrap_or(rest.len())
 }
 
 /// Checks a string from behind its opening quote; returns the offset behind the closing one.
@@ -419,6 +404,7 @@ fn string(bytes: &[u8], start: usize) -> Checked<usize> {
 }
 
 /// A string with escapes or non-ASCII characters: goes on at `pos`, then checks the UTF-8 of the whole.
+#[inline(never)]
 fn odd_string(bytes: &[u8], start: usize, mut pos: usize) -> Checked<usize> {
     let mut ascii = true;
     loop {
@@ -514,16 +500,19 @@ fn number(bytes: &[u8], start: usize) -> Checked<usize> {
 #[inline]
 fn digits(bytes: &[u8], mut pos: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    loop {
-        let (low, _) = halves(window(bytes, pos));
+    while let Some(chunk) = bytes.get(pos..).and_then(<[u8]>::first_chunk::<8>) {
         // A digit without its 0x30 is at most 9; 0x76 lifts all else into the high bit.
-        let bare = low ^ (ONES * 0x30);
+        let bare = u64::from_le_bytes(*chunk) ^ (ONES * 0x30);
         let others = (((bare & (ONES * 0x7f)) + ONES * 0x76) | bare) & (ONES * 0x80);
         if others != 0 {
             return pos + (others.trailing_zeros() / 8) as usize;
         }
         pos += 8;
     }
+    while byte_at(bytes, pos).is_ascii_digit() {
+        pos += 1;
+    }
+    pos
 }
 
 /// A key without its escapes. `raw` was checked before.

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_target_takes_any_value() {
         for (text, value) in [(r#" {"a": 1}"#, json!({"a": 1})), ("[1,2]", json!([1, 2])), ("\"é\\n\"", json!("é\n")), ("7", json!(7))] {
-            let event = run("source => m target => '[t][u]'", json!({ "m": text }));
+            let event = run("source => 'm' target => '[t][u]'", json!({ "m": text }));
             assert_eq!(event, json!({"m": text, "t": {"u": value}, "tags": ["matched"]}));
         }
     }
@@ -191,30 +191,30 @@ mod tests {
     #[test]
     fn what_is_no_object_is_tagged() {
         for text in ["{\"a\":1", "", "[1]", "\"x\"", "5", "{} {}", "null"] {
-            assert_eq!(run("source => m", json!({ "m": text })), json!({"m": text, "tags": ["_jsonparsefailure"]}));
+            assert_eq!(run("source => 'm'", json!({ "m": text })), json!({"m": text, "tags": ["_jsonparsefailure"]}));
         }
         let tags = "tag_on_failure => ['one', 'two']";
-        assert_eq!(run(&format!("source => m {tags}"), json!({"m": "{"})), json!({"m": "{", "tags": ["one", "two"]}));
-        assert_eq!(run("source => m", json!({"m": {"a": 1}})), json!({"m": {"a": 1}, "tags": ["_jsonparsefailure"]}));
+        assert_eq!(run(&format!("source => 'm' {tags}"), json!({"m": "{"})), json!({"m": "{", "tags": ["one", "two"]}));
+        assert_eq!(run("source => 'm'", json!({"m": {"a": 1}})), json!({"m": {"a": 1}, "tags": ["_jsonparsefailure"]}));
     }
 
     #[test]
     fn invalid_text_can_be_skipped() {
-        assert_eq!(run("source => m skip_on_invalid_json => true", json!({"m": "{"})), json!({"m": "{"}));
-        let event = run("source => m skip_on_invalid_json => true", json!({"m": "[]"}));
+        assert_eq!(run("source => 'm' skip_on_invalid_json => true", json!({"m": "{"})), json!({"m": "{"}));
+        let event = run("source => 'm' skip_on_invalid_json => true", json!({"m": "[]"}));
         assert_eq!(event, json!({"m": "[]", "tags": ["_jsonparsefailure"]}), "valid, but no object");
     }
 
     #[test]
     fn nothing_happens_without_a_source() {
         assert_eq!(run("source => zz", json!({"m": 1})), json!({"m": 1}));
-        assert_eq!(run("source => m", json!({"m": null})), json!({"m": null}));
+        assert_eq!(run("source => 'm'", json!({"m": null})), json!({"m": null}));
     }
 
     #[test]
     fn keys_in_brackets_are_references() {
         let text = r#"{"[a][b]":true,"\u005bc][d]":{"x":1},"[e":2,"f[g]":3,"[@timestamp]":"x"}"#;
-        let mut event = run("source => m", json!({"m": text, "a": {"z": 1}}));
+        let mut event = run("source => 'm'", json!({"m": text, "a": {"z": 1}}));
         event.as_object_mut().unwrap().remove("m");
         let expected = json!({"a": {"z": 1, "b": true}, "c": {"d": {"x": 1}}, "[e": 2, "f[g]": 3, "[@timestamp]": "x", "tags": ["matched"]});
         assert_eq!(event, expected);
@@ -222,23 +222,23 @@ mod tests {
 
     #[test]
     fn the_time_is_taken_from_the_text() {
-        let event = run("source => m remove_field => m", json!({"m": r#"{"@timestamp":"2020-02-03T04:05:06.7Z"}"#}));
+        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"@timestamp":"2020-02-03T04:05:06.7Z"}"#}));
         assert_eq!(event, json!({"@timestamp": "2020-02-03T04:05:06.700Z", "tags": ["matched"]}));
-        let event = run("source => m remove_field => m", json!({"m": r#"{"@timestamp":"soon"}"#, "@timestamp": "2020-02-03T04:05:06Z"}));
+        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"@timestamp":"soon"}"#, "@timestamp": "2020-02-03T04:05:06Z"}));
         assert_eq!(event, json!({"_@timestamp": "soon", "tags": ["_timestampparsefailure", "matched"]}));
-        let event = run("source => m remove_field => m", json!({"m": r#"{"@timestamp":null}"#, "@timestamp": "2020-02-03T04:05:06Z"}));
+        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"@timestamp":null}"#, "@timestamp": "2020-02-03T04:05:06Z"}));
         assert_eq!(event, json!({"@timestamp": "2020-02-03T04:05:06.000Z", "tags": ["matched"]}));
     }
 
     #[test]
     fn a_repeated_key_counts_once() {
-        let event = run("source => m remove_field => m", json!({"m": r#"{"a":1,"a":2}"#}));
+        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"a":1,"a":2}"#}));
         assert_eq!(event, json!({"a": 2, "tags": ["_duplicate_key", "matched"]}));
     }
 
     #[test]
     fn the_source_is_required() {
-        let error = run_filter(&SPEC, Ecs::V8, "json { sources => m }", &[]).err().unwrap();
+        let error = run_filter(&SPEC, Ecs::V8, "json { sources => 'm' }", &[]).err().unwrap();
         assert_eq!(error.len(), 2, "{error:?}");
     }
 }

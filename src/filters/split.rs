@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn children_share_nothing() {
         let event = json!({"o": {"x": [1, 2]}, "l": [{"k": 1}, {"k": 2}]});
-        let out = run("split { field => l target => t add_field => { '[t][k2]' => '%{[t][k]}' '[o][n]' => '%{[t][k]}' } }", &[event]);
+        let out = run("split { field => 'l' target => 't' add_field => { '[t][k2]' => '%{[t][k]}' '[o][n]' => '%{[t][k]}' } }", &[event]);
         let l = json!([{"k": 1}, {"k": 2}]);
         assert_eq!(out[0], json!({"o": {"x": [1, 2], "n": "1"}, "l": l, "t": {"k": 1, "k2": "1"}}));
         assert_eq!(out[1], json!({"o": {"x": [1, 2], "n": "2"}, "l": l, "t": {"k": 2, "k2": "2"}}));
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(out.len(), 50_000);
         assert_eq!(out[49_999], json!({"a": {"l": {"at": 49_999}, "m": 1}}));
         let list: Vec<_> = (0..300).collect();
-        let out = run("split { field => l target => t }", &[json!({"l": list})]);
+        let out = run("split { field => 'l' target => 't' }", &[json!({"l": list})]);
         assert_eq!(out[299], json!({"l": list, "t": 299}));
     }
 

@@ -1,5 +1,6 @@
 //! Replaces `%{NAME:field:type}` by definitions until a plain regular expression is left.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -66,11 +67,12 @@ pub(crate) fn expand(
             name: reference.name.to_owned(),
             candidates: set.similar(reference.name),
         })?;
-        match reference.field {
-            Some(field) => out.push_str(&format!("(?<{FROM_REFERENCE}{}:{field}>", reference.name)),
-            None if named_captures_only => out.push_str("(?:"),
-            None => out.push_str(&format!("(?<{FROM_REFERENCE}{}>", reference.name)),
-        }
+        // Writing to a string never fails.
+        let _ = match reference.field {
+            Some(field) => write!(out, "(?<{FROM_REFERENCE}{}:{field}>", reference.name),
+            None if named_captures_only => write!(out, "(?:"),
+            None => write!(out, "(?<{FROM_REFERENCE}{}>", reference.name),
+        };
         let after = at + begin + reference.len;
         texts.push((text.clone(), after));
         texts.push((Arc::from(")"), 0));
@@ -155,9 +157,9 @@ mod tests {
 
     fn set(definitions: &[(&str, &str)]) -> PatternSet {
         let mut set = PatternSet::empty();
-        definitions
-            .iter()
-            .for_each(|(name, pattern)| set.add(name, pattern));
+        for (name, pattern) in definitions {
+            set.add(name, pattern);
+        }
         set
     }
 

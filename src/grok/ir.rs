@@ -214,7 +214,7 @@ impl Ir {
     /// With what a match of this node, followed by something that begins with `follow`, may begin.
     pub(crate) fn then(&self, follow: First) -> First {
         match self {
-            Ir::Empty | Ir::Keep => follow,
+            Ir::Empty | Ir::Keep | Ir::Repeat { max: Some(0), .. } => follow,
             Ir::Char(c) => First {
                 bytes: ByteSet::one(lead_byte(*c)),
                 ..First::NEVER
@@ -232,7 +232,6 @@ impl Ir {
             Ir::Alt(items) => items
                 .iter()
                 .fold(First::NEVER, |all, item| all.or(item.then(follow))),
-            Ir::Repeat { max: Some(0), .. } => follow,
             Ir::Repeat { body, min, .. } => {
                 let taken = body.then(First::NEVER);
                 if *min == 0 || body.nullable() {

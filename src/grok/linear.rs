@@ -119,14 +119,13 @@ fn loosened(min: u32, max: Option<u32>) -> (u32, Option<u32>) {
 fn look(assert: Assert, relaxed: bool) -> Hir {
     let look = match assert {
         Assert::LineStart => Look::StartLF,
-        Assert::LineEnd => Look::EndLF,
+        Assert::LineEnd | Assert::TextEndNewline => Look::EndLF,
         Assert::TextStart => Look::Start,
         Assert::TextEnd => Look::End,
         // Unicode word boundaries stop the fast automata at the first byte that is not ASCII.
         Assert::Word | Assert::NotWord if relaxed => return Hir::empty(),
         Assert::Word => Look::WordUnicode,
         Assert::NotWord => Look::WordUnicodeNegate,
-        Assert::TextEndNewline => Look::EndLF,
         Assert::SearchStart => return Hir::empty(),
     };
     Hir::look(look)

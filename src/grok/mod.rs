@@ -5,9 +5,11 @@
 //! `matcher` runs them. [`RubyRegex`] is the same without the first step.
 
 mod classes;
+mod escapes;
 mod expand;
 mod ir;
 mod linear;
+mod machine;
 mod matcher;
 mod program;
 mod ruby;
@@ -21,7 +23,8 @@ pub use ruby::{RegexCache, RegexOptions, Replacement, RubyRegex};
 pub use set::{Bundled, PatternSet};
 pub use syntax::RegexError;
 
-use matcher::{Backtracker, Scratch};
+use machine::Scratch;
+use matcher::Backtracker;
 use syntax::{Parsed, SyntaxOptions};
 
 /// Why a grok pattern was refused.

@@ -5,7 +5,8 @@ use regex_automata::{Input, meta};
 
 use super::ir::Ir;
 use super::linear;
-use super::matcher::{Backtracker, MatchError, Scratch};
+use super::machine::Scratch;
+use super::matcher::{Backtracker, MatchError};
 use super::syntax::{self, Parsed, RegexError, SyntaxOptions};
 
 /// Options that hold for a whole pattern.
@@ -323,8 +324,8 @@ impl Replacement {
                             .get(*group - 1)
                             .is_some_and(|other| other.as_ref() == Some(name))
                     };
-                    let mut named = (1..=names.len()).rev().filter(same);
-                    named
+                    let mut candidates = (1..=names.len()).rev().filter(same);
+                    candidates
                         .find(|group| bounds(*group).is_some())
                         .map(slice)
                         .unwrap_or_default()

@@ -139,8 +139,8 @@ fn choose_names(pattern: &str, which: Bundled) -> String {
         });
         match chosen {
             None => out.push_str(&rest[begin..=end]),
-            Some((name, "")) => out.push_str(&format!("%{{{name}}}")),
-            Some((name, field)) => out.push_str(&format!("%{{{name}:{field}}}")),
+            Some((name, "")) => out.extend(["%{", name, "}"]),
+            Some((name, field)) => out.extend(["%{", name, ":", field, "}"]),
         }
         rest = &rest[end + 1..];
     }

@@ -7,10 +7,11 @@
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use super::classes::{self, Charset};
+use super::escapes::{Escape, fold};
 use super::ir::{Assert, Ir, any_char};
 
 /// Groups may nest this deep; deeper patterns are refused.
-const MAX_DEPTH: u32 = 250;
+pub(super) const MAX_DEPTH: u32 = 250;
 /// So many quantifiers may follow one another (`a{2}+?`).
 const MAX_STACKED: u32 = 3;
 /// A bound of `{n,m}` may be at most this.
@@ -24,6 +25,14 @@ pub struct RegexError {
     pub message: String,
     /// Byte offset in the pattern.
     pub offset: usize,
+}
+
+/// The error of what stands at this offset.
+pub(super) fn error_at(offset: usize, message: impl Into<String>) -> RegexError {
+    RegexError {
+        message: message.into(),
+        offset,
+    }
 }
 
 /// Options that hold from the beginning of a pattern; `(?imx)` inside may change them.
@@ -63,17 +72,19 @@ pub(crate) fn parse(pattern: &str, options: SyntaxOptions) -> Result<Parsed, Reg
     parser.finish(ir)
 }
 
+/// The options at some place of a pattern.
 #[derive(Clone, Copy)]
-struct Flags {
-    ignore_case: bool,
+pub(super) struct Flags {
+    pub(super) ignore_case: bool,
     dot_newline: bool,
     extended: bool,
-    charset: Charset,
+    pub(super) charset: Charset,
 }
 
-struct Parser<'t> {
-    text: &'t str,
-    pos: usize,
+/// The state of reading.
+pub(super) struct Parser<'t> {
+    pub(super) text: &'t str,
+    pub(super) pos: usize,
     /// Names of all groups as written, unnamed ones included.
     groups: Vec<Option<String>>,
     /// Where back-references were written, for errors that are only known at the end.
@@ -92,40 +103,26 @@ enum Target {
     Name(String),
 }
 
-/// What an escape stands for.
-enum Escape {
-    Char(char),
-    Set(ClassUnicode),
-    Node(Ir),
-}
-
 impl<'t> Parser<'t> {
     fn error(&self, message: impl Into<String>) -> RegexError {
-        self.error_at(self.pos, message)
+        error_at(self.pos, message)
     }
 
-    fn error_at(&self, offset: usize, message: impl Into<String>) -> RegexError {
-        RegexError {
-            message: message.into(),
-            offset,
-        }
-    }
-
-    fn rest(&self) -> &'t str {
+    pub(super) fn rest(&self) -> &'t str {
         self.text.get(self.pos..).unwrap_or_default()
     }
 
-    fn peek(&self) -> Option<char> {
+    pub(super) fn peek(&self) -> Option<char> {
         self.rest().chars().next()
     }
 
-    fn next(&mut self) -> Option<char> {
+    pub(super) fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.pos += c.len_utf8();
         Some(c)
     }
 
-    fn eat(&mut self, text: &str) -> bool {
+    pub(super) fn eat(&mut self, text: &str) -> bool {
         let found = self.rest().starts_with(text);
         if found {
             self.pos += text.len();
@@ -154,7 +151,7 @@ impl<'t> Parser<'t> {
                     alts.push(concat(std::mem::take(&mut items)));
                 }
                 Some('(') => {
-                    if let Some(inner) = self.inline_flags(flags)? {
+                    if let Some(inner) = self.inline_flags(flags) {
                         // Ruby reads `a(?i)b|c` as `a(?i:b|c)`.
                         items.push(self.alternatives(inner)?);
                         break;
@@ -193,17 +190,16 @@ impl<'t> Parser<'t> {
     }
 
     /// `(?imx-imx)` without a colon: the flags for the rest of the group.
-    fn inline_flags(&mut self, flags: Flags) -> Result<Option<Flags>, RegexError> {
+    fn inline_flags(&mut self, flags: Flags) -> Option<Flags> {
         let begin = self.pos;
-        if !self.eat("(?") {
-            return Ok(None);
-        }
-        let changed = self.flag_letters(flags);
-        if let (Ok(changed), true) = (&changed, self.eat(")")) {
-            return Ok(Some(*changed));
+        if self.eat("(?")
+            && let Ok(changed) = self.flag_letters(flags)
+            && self.eat(")")
+        {
+            return Some(changed);
         }
         self.pos = begin;
-        Ok(None)
+        None
     }
 
     fn flag_letters(&mut self, mut flags: Flags) -> Result<Flags, RegexError> {
@@ -252,10 +248,10 @@ impl<'t> Parser<'t> {
             look(false, true, self.body(begin, flags)?)
         } else if self.eat("<=") {
             let body = self.body(begin, flags)?;
-            self.look_behind(begin, false, body)?
+            Self::look_behind(begin, false, body)?
         } else if self.eat("<!") {
             let body = self.body(begin, flags)?;
-            self.look_behind(begin, true, body)?
+            Self::look_behind(begin, true, body)?
         } else if self.eat("<") {
             self.named_group(begin, '>', flags)?
         } else if self.eat("'") {
@@ -263,7 +259,10 @@ impl<'t> Parser<'t> {
         } else if self.eat("(") {
             self.conditional(begin, flags)?
         } else if self.eat("~") {
-            return Err(self.error_at(begin, "the absent operator (?~…) is not supported"));
+            return Err(error_at(
+                begin,
+                "the absent operator (?~…) is not supported",
+            ));
         } else {
             let inner = self.flag_letters(flags)?;
             if !self.eat(":") {
@@ -274,7 +273,7 @@ impl<'t> Parser<'t> {
         Ok(Some(node))
     }
 
-    fn group_count(&self) -> u32 {
+    pub(super) fn group_count(&self) -> u32 {
         u32::try_from(self.groups.len()).unwrap_or(u32::MAX)
     }
 
@@ -288,7 +287,7 @@ impl<'t> Parser<'t> {
                 _ => {}
             }
         }
-        Err(self.error_at(begin, "comment (?#…) has no close parenthesis"))
+        Err(error_at(begin, "comment (?#…) has no close parenthesis"))
     }
 
     /// The inside of a group, and its closing parenthesis.
@@ -302,20 +301,20 @@ impl<'t> Parser<'t> {
         if self.eat(")") {
             return Ok(());
         }
-        Err(self.error_at(
+        Err(error_at(
             begin,
             "this parenthesis is never closed: write \\( for the character",
         ))
     }
 
     /// A look-behind is one of fixed width per alternative, as in Ruby.
-    fn look_behind(&self, begin: usize, negative: bool, body: Ir) -> Result<Ir, RegexError> {
+    fn look_behind(begin: usize, negative: bool, body: Ir) -> Result<Ir, RegexError> {
         let alternatives = match body {
             Ir::Alt(items) => items,
             other => vec![other],
         };
         if alternatives.iter().any(|item| item.width().is_none()) {
-            return Err(self.error_at(
+            return Err(error_at(
                 begin,
                 "each alternative of a look-behind must match a fixed number of characters",
             ));
@@ -344,13 +343,13 @@ impl<'t> Parser<'t> {
         Ok(Ir::Group(index, Box::new(body)))
     }
 
-    fn name(&mut self, begin: usize, close: char) -> Result<String, RegexError> {
+    pub(super) fn name(&mut self, begin: usize, close: char) -> Result<String, RegexError> {
         let rest = self.rest();
         let end = rest
             .find(close)
             .filter(|end| *end > 0 && !rest[..*end].contains(')'));
         let Some(end) = end else {
-            return Err(self.error_at(
+            return Err(error_at(
                 begin,
                 format!("the group's name has no closing `{close}`, or is empty"),
             ));
@@ -363,7 +362,10 @@ impl<'t> Parser<'t> {
     fn conditional(&mut self, begin: usize, flags: Flags) -> Result<Ir, RegexError> {
         let rest = self.rest();
         let Some(end) = rest.find(')') else {
-            return Err(self.error_at(begin, "the condition of (?(…)…) has no close parenthesis"));
+            return Err(error_at(
+                begin,
+                "the condition of (?(…)…) has no close parenthesis",
+            ));
         };
         let written = &rest[..end];
         let quoted = |open, close| {
@@ -382,7 +384,7 @@ impl<'t> Parser<'t> {
             branches.next().unwrap_or(Ir::Empty),
         );
         if branches.next().is_some() {
-            return Err(self.error_at(begin, "a condition has at most two branches"));
+            return Err(error_at(begin, "a condition has at most two branches"));
         }
         self.close(begin)?;
         Ok(Ir::Cond {
@@ -393,7 +395,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Notes a reference to a group. What is returned is its place in the list of references.
-    fn reference(&mut self, offset: usize, written: &str) -> Result<u32, RegexError> {
+    pub(super) fn reference(&mut self, offset: usize, written: &str) -> Result<u32, RegexError> {
         let target = if let Ok(number) = written.parse::<i64>() {
             let number = if number < 0 {
                 i64::from(self.group_count()) + 1 + number
@@ -402,7 +404,7 @@ impl<'t> Parser<'t> {
             };
             match u32::try_from(number) {
                 Ok(number) if number > 0 => Target::Number(number),
-                _ => return Err(self.error_at(offset, format!("there is no group {written}"))),
+                _ => return Err(error_at(offset, format!("there is no group {written}"))),
             }
         } else {
             Target::Name(written.to_owned())
@@ -427,7 +429,7 @@ impl<'t> Parser<'t> {
             '$' => Ir::Assert(Assert::LineEnd),
             '[' => Ir::Set(self.set(begin, flags, 0)?),
             '*' | '+' | '?' => {
-                return Err(self.error_at(
+                return Err(error_at(
                     begin,
                     format!("nothing to repeat before `{c}`: write \\{c} for the character"),
                 ));
@@ -517,341 +519,6 @@ impl<'t> Parser<'t> {
         Ok(Some((min, max)))
     }
 
-    /// What follows a backslash.
-    #[allow(clippy::too_many_lines)] // one flat table of letters
-    fn escape(&mut self, flags: Flags, in_set: bool) -> Result<Escape, RegexError> {
-        let begin = self.pos - 1;
-        let Some(c) = self.next() else {
-            return Err(self.error_at(
-                begin,
-                "a lone backslash ends the pattern: write \\\\ for the character",
-            ));
-        };
-        let node = |ir| Ok(Escape::Node(ir));
-        match c {
-            'w' | 'd' | 's' | 'h' => Ok(Escape::Set(classes::shorthand(c, flags.charset))),
-            'W' | 'D' | 'S' | 'H' => {
-                let mut class = classes::shorthand(c.to_ascii_lowercase(), flags.charset);
-                class.negate();
-                Ok(Escape::Set(class))
-            }
-            'p' | 'P' => self.property(begin, c == 'P', flags).map(Escape::Set),
-            't' => Ok(Escape::Char('\t')),
-            'n' => Ok(Escape::Char('\n')),
-            'r' => Ok(Escape::Char('\r')),
-            'f' => Ok(Escape::Char('\x0c')),
-            'v' => Ok(Escape::Char('\x0b')),
-            'a' => Ok(Escape::Char('\x07')),
-            'e' => Ok(Escape::Char('\x1b')),
-            'x' => self.hex(begin).map(Escape::Char),
-            'u' => self.unicode(begin).map(Escape::Char),
-            'c' => self.control(begin).map(Escape::Char),
-            'C' if self.eat("-") => self.control(begin).map(Escape::Char),
-            'M' if self.rest().starts_with('-') => {
-                Err(self.error_at(begin, "\\M-x is not supported: write \\xHH"))
-            }
-            '0' => Ok(Escape::Char(self.octal(0, 2))),
-            'b' if in_set => Ok(Escape::Char('\x08')),
-            _ if in_set => match c.to_digit(8) {
-                Some(digit) => Ok(Escape::Char(self.octal(digit, 2))),
-                None => Ok(Escape::Char(c)),
-            },
-            'b' => node(Ir::Assert(Assert::Word)),
-            'B' => node(Ir::Assert(Assert::NotWord)),
-            'A' => node(Ir::Assert(Assert::TextStart)),
-            'z' => node(Ir::Assert(Assert::TextEnd)),
-            'Z' => node(Ir::Assert(Assert::TextEndNewline)),
-            'G' => node(Ir::Assert(Assert::SearchStart)),
-            'K' => node(Ir::Keep),
-            'R' => node(classes::line_break()),
-            'X' => node(classes::grapheme()),
-            'k' if self.eat("<") => self.backref(begin, '>', flags),
-            'k' if self.eat("'") => self.backref(begin, '\'', flags),
-            'g' if self.rest().starts_with(['<', '\'']) => Err(self.error_at(
-                begin,
-                "subexpression calls (\\g<…>) are not supported: repeat the group's text",
-            )),
-            '1'..='9' => self.numbered(begin, flags),
-            _ => Ok(Escape::Char(c)),
-        }
-    }
-
-    fn octal(&mut self, first: u32, more: usize) -> char {
-        let mut value = first;
-        for _ in 0..more {
-            let Some(digit) = self.peek().and_then(|c| c.to_digit(8)) else {
-                break;
-            };
-            value = value * 8 + digit;
-            self.pos += 1;
-        }
-        char::from_u32(value & 0xff).unwrap_or('\0')
-    }
-
-    /// `\xHH` and `\x{H…}`. Bytes from 0x80 on must be written as a whole UTF-8 sequence.
-    fn hex(&mut self, begin: usize) -> Result<char, RegexError> {
-        if self.eat("{") {
-            return self.braced_hex(begin);
-        }
-        let first = self.hex_byte();
-        let wanted = match first {
-            0..=0x7f => return Ok(char::from(first)),
-            0xc2..=0xdf => 2,
-            0xe0..=0xef => 3,
-            _ => 4,
-        };
-        let mut bytes = vec![first];
-        while bytes.len() < wanted && self.eat("\\x") {
-            bytes.push(self.hex_byte());
-        }
-        let text = std::str::from_utf8(&bytes)
-            .ok()
-            .and_then(|text| text.chars().next());
-        text.ok_or_else(|| {
-            self.error_at(
-                begin,
-                "these \\x bytes are not valid UTF-8: write \\uHHHH for a character",
-            )
-        })
-    }
-
-    fn hex_byte(&mut self) -> u8 {
-        let mut value = 0;
-        for _ in 0..2 {
-            let Some(digit) = self.peek().and_then(|c| c.to_digit(16)) else {
-                break;
-            };
-            value = value * 16 + digit;
-            self.pos += 1;
-        }
-        u8::try_from(value).unwrap_or(0)
-    }
-
-    fn braced_hex(&mut self, begin: usize) -> Result<char, RegexError> {
-        let rest = self.rest();
-        let end = rest.find('}').unwrap_or(0);
-        let value = u32::from_str_radix(rest[..end].trim(), 16)
-            .ok()
-            .and_then(char::from_u32);
-        let c = value
-            .ok_or_else(|| self.error_at(begin, "expected one character's hex number in braces"))?;
-        self.pos += end + 1;
-        Ok(c)
-    }
-
-    fn unicode(&mut self, begin: usize) -> Result<char, RegexError> {
-        if self.eat("{") {
-            return self.braced_hex(begin);
-        }
-        let digits = self
-            .rest()
-            .get(..4)
-            .filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
-        let value = digits
-            .and_then(|text| u32::from_str_radix(text, 16).ok())
-            .and_then(char::from_u32);
-        let c = value
-            .ok_or_else(|| self.error_at(begin, "\\u needs four hex digits of a character"))?;
-        self.pos += 4;
-        Ok(c)
-    }
-
-    fn control(&mut self, begin: usize) -> Result<char, RegexError> {
-        match self.next() {
-            Some('?') => Ok('\x7f'),
-            Some(c) if c.is_ascii() => Ok(char::from(u8::try_from(c).unwrap_or(0) & 0x1f)),
-            _ => Err(self.error_at(begin, "\\c needs an ASCII character")),
-        }
-    }
-
-    fn property(
-        &mut self,
-        begin: usize,
-        negated: bool,
-        flags: Flags,
-    ) -> Result<ClassUnicode, RegexError> {
-        let rest = self.rest();
-        let end = if rest.starts_with('{') {
-            rest.find('}')
-        } else {
-            None
-        };
-        let Some(end) = end else {
-            return Err(self.error_at(begin, "expected a property in braces, as in \\p{Alpha}"));
-        };
-        let written = &rest[1..end];
-        let (name, inverted) = written
-            .strip_prefix('^')
-            .map_or((written, false), |name| (name, true));
-        let mut class = classes::property(name)
-            .ok_or_else(|| self.error_at(begin, format!("unknown character property `{name}`")))?;
-        if flags.ignore_case {
-            fold(&mut class);
-        }
-        if negated != inverted {
-            class.negate();
-        }
-        self.pos += end + 1;
-        Ok(class)
-    }
-
-    fn backref(&mut self, begin: usize, close: char, flags: Flags) -> Result<Escape, RegexError> {
-        let name = self.name(begin, close)?;
-        let place = self.reference(begin, &name)?;
-        Ok(Escape::Node(Ir::Backref {
-            groups: vec![place],
-            fold: flags.ignore_case,
-        }))
-    }
-
-    /// `\1` is a back-reference; `\10` and above only if there are so many groups so far, else octal.
-    fn numbered(&mut self, begin: usize, flags: Flags) -> Result<Escape, RegexError> {
-        let digits = self.text[begin + 1..]
-            .bytes()
-            .take_while(u8::is_ascii_digit)
-            .count();
-        let written = self.text[begin + 1..begin + 1 + digits].to_owned();
-        let number = written.parse::<u32>().unwrap_or(u32::MAX);
-        if number <= 9 || number <= self.group_count() {
-            self.pos = begin + 1 + digits;
-            let place = self.reference(begin, &written)?;
-            return Ok(Escape::Node(Ir::Backref {
-                groups: vec![place],
-                fold: flags.ignore_case,
-            }));
-        }
-        let first = self.text[begin + 1..].chars().next().unwrap_or('0');
-        Ok(Escape::Char(match first.to_digit(8) {
-            Some(digit) => self.octal(digit, 2),
-            None => first,
-        }))
-    }
-
-    /// A set in brackets, after its opening one.
-    fn set(&mut self, begin: usize, flags: Flags, depth: u32) -> Result<ClassUnicode, RegexError> {
-        if depth > MAX_DEPTH {
-            return Err(self.error_at(begin, format!("sets nest deeper than {MAX_DEPTH}")));
-        }
-        let negated = self.eat("^");
-        let mut whole: Option<ClassUnicode> = None;
-        let mut part = ClassUnicode::empty();
-        let mut first = true;
-        loop {
-            let at = self.pos;
-            let Some(c) = self.next() else {
-                return Err(self.error_at(
-                    begin,
-                    "this set is never closed: write \\[ for the character",
-                ));
-            };
-            match c {
-                ']' if !first => break,
-                ']' if !self.rest().contains(']') => {
-                    return Err(self.error_at(begin, "empty set: write \\[\\] for the characters"));
-                }
-                '[' => part.union(&self.nested_set(at, flags, depth)?),
-                '&' if self.eat("&") => {
-                    intersect(
-                        &mut whole,
-                        std::mem::replace(&mut part, ClassUnicode::empty()),
-                    );
-                }
-                _ => self.set_item(c, at, flags, &mut part)?,
-            }
-            first = false;
-        }
-        if whole.is_some() {
-            intersect(&mut whole, part);
-            part = whole.unwrap_or_else(ClassUnicode::empty);
-        }
-        if flags.ignore_case {
-            fold(&mut part);
-        }
-        if negated {
-            part.negate();
-        }
-        Ok(part)
-    }
-
-    /// `[:name:]` or a set within a set, after its opening bracket.
-    fn nested_set(
-        &mut self,
-        at: usize,
-        flags: Flags,
-        depth: u32,
-    ) -> Result<ClassUnicode, RegexError> {
-        if let Some(end) = self
-            .rest()
-            .strip_prefix(':')
-            .and_then(|rest| rest.find(":]"))
-        {
-            let written = &self.rest()[1..=end];
-            let (name, inverted) = written
-                .strip_prefix('^')
-                .map_or((written, false), |name| (name, true));
-            if let Some(mut class) = classes::posix(name, flags.charset) {
-                if inverted {
-                    class.negate();
-                }
-                self.pos += end + 3;
-                return Ok(class);
-            }
-        }
-        self.set(at, flags, depth + 1)
-    }
-
-    /// A character, a range or an escape inside a set.
-    fn set_item(
-        &mut self,
-        c: char,
-        at: usize,
-        flags: Flags,
-        part: &mut ClassUnicode,
-    ) -> Result<(), RegexError> {
-        let low = match self.set_char(c, flags)? {
-            Ok(low) => low,
-            Err(class) => {
-                part.union(&class);
-                return Ok(());
-            }
-        };
-        let mut high = low;
-        let after = self
-            .rest()
-            .strip_prefix('-')
-            .and_then(|rest| rest.chars().next());
-        if let Some(end) = after.filter(|end| !matches!(end, ']' | '[')) {
-            let before_dash = self.pos;
-            self.pos += 1 + end.len_utf8();
-            match self.set_char(end, flags)? {
-                Ok(end) => high = end,
-                // `[a-\d]`: the dash stands for itself.
-                Err(_) => self.pos = before_dash,
-            }
-        }
-        if high < low {
-            return Err(self.error_at(at, format!("the range {low}-{high} runs backwards")));
-        }
-        part.push(ClassUnicodeRange::new(low, high));
-        Ok(())
-    }
-
-    fn set_char(
-        &mut self,
-        c: char,
-        flags: Flags,
-    ) -> Result<Result<char, ClassUnicode>, RegexError> {
-        if c != '\\' {
-            return Ok(Ok(c));
-        }
-        let at = self.pos;
-        match self.escape(flags, true)? {
-            Escape::Char(c) => Ok(Ok(c)),
-            Escape::Set(class) => Ok(Err(class)),
-            Escape::Node(_) => Err(self.error_at(at, "this escape has no meaning inside a set")),
-        }
-    }
-
     /// Decides which groups capture, and resolves references to them.
     fn finish(self, ir: Ir) -> Result<Parsed, RegexError> {
         let any_named = self.groups.iter().any(Option::is_some);
@@ -865,7 +532,7 @@ impl<'t> Parser<'t> {
         }
         let mut resolved = Vec::with_capacity(self.refs.len());
         for reference in &self.refs {
-            resolved.push(self.resolve(reference, any_named, &names)?);
+            resolved.push(Self::resolve(reference, any_named, &names)?);
         }
         Ok(Parsed {
             ir: renumber(ir, &numbers, &resolved),
@@ -874,20 +541,20 @@ impl<'t> Parser<'t> {
     }
 
     fn resolve(
-        &self,
         reference: &RefName,
         any_named: bool,
         names: &[Option<String>],
     ) -> Result<Vec<u32>, RegexError> {
         match &reference.target {
-            Target::Number(_) if any_named => Err(self.error_at(
+            Target::Number(_) if any_named => Err(error_at(
                 reference.offset,
                 "with named groups, refer to them by name: \\k<name>",
             )),
             Target::Number(number) if *number as usize <= names.len() => Ok(vec![*number]),
-            Target::Number(number) => {
-                Err(self.error_at(reference.offset, format!("there is no group {number}")))
-            }
+            Target::Number(number) => Err(error_at(
+                reference.offset,
+                format!("there is no group {number}"),
+            )),
             Target::Name(name) => {
                 let same = |other: &Option<String>| other.as_ref() == Some(name);
                 let groups: Vec<u32> = (1..)
@@ -896,7 +563,7 @@ impl<'t> Parser<'t> {
                     .map(|(index, _)| index)
                     .collect();
                 if groups.is_empty() {
-                    return Err(self.error_at(
+                    return Err(error_at(
                         reference.offset,
                         format!("there is no group named `{name}`"),
                     ));
@@ -969,18 +636,6 @@ fn char_node(c: char, flags: Flags) -> Ir {
     match class.ranges() {
         [only] if only.start() == only.end() => Ir::Char(c),
         _ => Ir::Set(class),
-    }
-}
-
-fn fold(class: &mut ClassUnicode) {
-    // Fails only where the Unicode tables are compiled out; then case stays as written.
-    let _ = class.try_case_fold_simple();
-}
-
-fn intersect(whole: &mut Option<ClassUnicode>, part: ClassUnicode) {
-    match whole {
-        Some(whole) => whole.intersect(&part),
-        None => *whole = Some(part),
     }
 }
 

@@ -334,7 +334,7 @@ const LINES: &str = include_str!("patterns/lines.txt");
 #[test]
 fn our_core_set_captures_what_the_third_party_captures() {
     let Some(path) = oracles() else { return };
-    let mut dice = Dice(0x5eed);
+    let mut dice = Dice(0x5eed1);
     let (mut compared, mut matched) = (0, 0);
     for (bundled, name) in SETS {
         let (ours, theirs) = (PatternSet::bundled(bundled), oracle_set(&path, name, true));
@@ -364,7 +364,7 @@ fn our_core_set_captures_what_the_third_party_captures() {
                 if alone {
                     LINES.lines().for_each(&mut check);
                 }
-                for _ in 0..12 {
+                for _ in 0..150 {
                     let mut text = String::new();
                     invent(&ir, &mut dice, &mut text);
                     check(&text);
@@ -383,7 +383,7 @@ fn our_core_set_captures_what_the_third_party_captures() {
 #[test]
 fn the_matcher_agrees_with_another_engine_on_all_third_party_patterns() {
     let Some(path) = oracles() else { return };
-    let mut dice = Dice(0xd1ce);
+    let mut dice = Dice(0xd1ce7);
     for (_, name) in SETS {
         let set = oracle_set(&path, name, false);
         for pattern in set.names() {
@@ -394,7 +394,7 @@ fn the_matcher_agrees_with_another_engine_on_all_third_party_patterns() {
                 continue;
             };
             let mut cache = grok.new_cache();
-            for _ in 0..3 {
+            for _ in 0..60 {
                 let mut text = String::new();
                 invent(&ir, &mut dice, &mut text);
                 let disturbed = disturb(&text, &mut dice);
@@ -592,12 +592,14 @@ fn has_empty_loop(ir: &Ir) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_matcher_agrees_with_other_engines(pattern in any_pattern(), text in "[ab1 .é\n]{0,12}") {
         let Ok(syntax::Parsed { ir, names }) = syntax::parse(&pattern, SyntaxOptions::default()) else { return Ok(()) };
-        prop_assume!(!has_empty_loop(&ir));
+        if has_empty_loop(&ir) {
+            return Ok(());
+        }
         let Ok(other) = fancy_regex::Regex::new(&fancy(&ir)) else { return Ok(()) };
         let Ok(wanted) = other.captures(&text) else { return Ok(()) };
         let groups = names.len();
@@ -607,7 +609,8 @@ proptest! {
         prop_assert_eq!(found, wanted.is_some(), "{} {:?}", fancy(&ir), text);
         if let Some(wanted) = wanted {
             for group in 0..=groups {
-                let wanted = wanted.get(group).map(|found| (found.start() as u32, found.end() as u32));
+                let place = |at: usize| u32::try_from(at).unwrap();
+                let wanted = wanted.get(group).map(|found| (place(found.start()), place(found.end())));
                 prop_assert_eq!(scratch.group(group), wanted, "group {} of {}", group, fancy(&ir));
             }
         }
@@ -621,6 +624,9 @@ proptest! {
         let wanted = matcher.search(&mut plain, text.as_bytes(), 0);
         let found = matcher.search_remembering(&mut careful, text.as_bytes(), 0);
         prop_assert_eq!(found, wanted);
+        if found != Ok(true) {
+            return Ok(());
+        }
         for group in 0..=names.len() {
             prop_assert_eq!(careful.group(group), plain.group(group));
         }

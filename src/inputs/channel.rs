@@ -118,9 +118,7 @@ impl Intake {
         self.shared
             .records
             .fetch_add(block.recs.len() as u64, Relaxed);
-        self.shared
-            .bytes
-            .fetch_add(block.buf.len() as u64, Relaxed);
+        self.shared.bytes.fetch_add(block.buf.len() as u64, Relaxed);
     }
 
     /// Records that wait for a worker.
@@ -290,7 +288,11 @@ mod tests {
         texts(&taken, &mut out);
         assert_eq!(out, ["a", "b", "c"]);
         assert_eq!(
-            taken.runs.iter().map(|run| run.recs_end).collect::<Vec<_>>(),
+            taken
+                .runs
+                .iter()
+                .map(|run| run.recs_end)
+                .collect::<Vec<_>>(),
             [2, 3]
         );
         assert_eq!(channel.lost(), None);

@@ -1,12 +1,15 @@
 //! Inputs: where bytes come from, a file each.
 
 pub mod channel;
+pub mod file;
 pub mod generator;
+mod reverse_dns;
 pub mod stdin;
+pub mod tcp;
+mod tls;
 pub mod udp;
 
 use crate::event::{Kind, Path};
-use crate::language::ast::Plugin;
 use crate::plugin::options::CodecRef;
 use crate::plugin::{Attr, Build};
 
@@ -28,9 +31,15 @@ pub fn hostname() -> String {
 pub(crate) fn cannot_listen(plugin: &str, host: &str, port: u16, error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     let remedy = match error.kind() {
-        ErrorKind::AddrInUse => "the port is in use: stop the other process, or choose another `port`",
-        ErrorKind::PermissionDenied if port < 1024 => "ports below 1024 need a privilege: choose another `port`, or give the process CAP_NET_BIND_SERVICE",
-        ErrorKind::AddrNotAvailable => "this machine has no such address: set `host` to one of its own, or to 0.0.0.0",
+        ErrorKind::AddrInUse => {
+            "the port is in use: stop the other process, or choose another `port`"
+        }
+        ErrorKind::PermissionDenied if port < 1024 => {
+            "ports below 1024 need a privilege: choose another `port`, or give the process CAP_NET_BIND_SERVICE"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: set `host` to one of its own, or to 0.0.0.0"
+        }
         _ => "is `host` an address of this machine?",
     };
     format!("{plugin}: cannot listen on {host}:{port}: {error}; {remedy}")
@@ -63,9 +72,7 @@ pub(crate) fn streaming_codec(codec: CodecRef, build: &mut Build<'_>) -> Option<
         "json" => ("json_lines", &["charset", "ecs_compatibility"]),
         _ => return Some(codec),
     };
-    let mut plugin = Plugin {
-        ..codec.plugin.clone()
-    };
+    let mut plugin = codec.plugin.clone();
     name.clone_into(&mut plugin.name.text);
     let written = plugin.attrs.len();
     plugin
@@ -78,10 +85,9 @@ pub(crate) fn streaming_codec(codec: CodecRef, build: &mut Build<'_>) -> Option<
         );
         build.warn("codec-substituted", message, codec.plugin.name.span);
     }
-    let built = build.codec(&plugin)?;
     Some(CodecRef {
         name: name.to_owned(),
-        codec: built,
+        codec: build.codec(&plugin)?,
         plugin,
     })
 }

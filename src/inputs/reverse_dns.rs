@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long an answer is remembered, and how long a silent server is left alone.
-const REMEMBER: Duration = Duration::from_secs(60);
+const REMEMBER: Duration = Duration::from_mins(1);
 /// Addresses that are remembered.
 const KNOWN: usize = 4_096;
 
@@ -42,14 +42,22 @@ impl ReverseDns {
     fn new(hosts: &str, resolver: &str) -> Self {
         let mut names = HashMap::new();
         for line in hosts.lines() {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-            if let (Some(Ok(ip)), Some(name)) = (words.next().map(str::parse::<IpAddr>), words.next()) {
+            let mut words = line
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            if let (Some(Ok(ip)), Some(name)) =
+                (words.next().map(str::parse::<IpAddr>), words.next())
+            {
                 names.entry(ip).or_insert_with(|| name.to_owned());
             }
         }
         let server = resolver.lines().find_map(|line| {
             let mut words = line.split_whitespace();
-            (words.next() == Some("nameserver")).then(|| words.next()?.parse::<IpAddr>().ok()).flatten()
+            (words.next() == Some("nameserver"))
+                .then(|| words.next()?.parse::<IpAddr>().ok())
+                .flatten()
         });
         ReverseDns {
             hosts: names,
@@ -72,7 +80,10 @@ impl ReverseDns {
             {
                 return name.clone();
             }
-            if state.silent_since.is_some_and(|since| since.elapsed() < REMEMBER) {
+            if state
+                .silent_since
+                .is_some_and(|since| since.elapsed() < REMEMBER)
+            {
                 return None;
             }
         }
@@ -92,7 +103,11 @@ impl ReverseDns {
 
 /// Asks for the PTR record of an address.
 async fn ask(server: SocketAddr, ip: IpAddr) -> std::io::Result<Option<String>> {
-    let own: IpAddr = if server.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() };
+    let own: IpAddr = if server.is_ipv4() {
+        [0, 0, 0, 0].into()
+    } else {
+        [0_u16; 8].into()
+    };
     let socket = UdpSocket::bind((own, 0)).await?;
     // Answers of others than the connected server are not received.
     socket.connect(server).await?;
@@ -145,7 +160,11 @@ fn question(id: u16, ip: IpAddr) -> Vec<u8> {
 
 /// The first name that an answer tells.
 fn read_answer(answer: &[u8]) -> Option<String> {
-    let number = |at: usize| Some(usize::from(u16::from_be_bytes(answer.get(at..at + 2)?.try_into().ok()?)));
+    let number = |at: usize| {
+        Some(usize::from(u16::from_be_bytes(
+            answer.get(at..at + 2)?.try_into().ok()?,
+        )))
+    };
     let (questions, answers) = (number(4)?, number(6)?);
     let mut at = 12;
     for _ in 0..questions.min(4) {
@@ -203,18 +222,32 @@ mod tests {
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
     }
 
     #[test]
     fn the_hosts_file_is_asked_first() {
         let dns = ReverseDns::new("127.0.0.1 localhost x # y\n::1 six\n# 10.0.0.1 no\n", "");
         runtime().block_on(async {
-            assert_eq!(dns.name_of([127, 0, 0, 1].into()).await.as_deref(), Some("localhost"));
-            assert_eq!(dns.name_of("::ffff:127.0.0.1".parse().unwrap()).await.as_deref(), Some("localhost"));
+            assert_eq!(
+                dns.name_of([127, 0, 0, 1].into()).await.as_deref(),
+                Some("localhost")
+            );
+            assert_eq!(
+                dns.name_of("::ffff:127.0.0.1".parse().unwrap())
+                    .await
+                    .as_deref(),
+                Some("localhost")
+            );
             assert_eq!(dns.name_of([10, 0, 0, 1].into()).await, None);
         });
-        let dns = ReverseDns::new("", "# x\nsearch a\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n");
+        let dns = ReverseDns::new(
+            "",
+            "# x\nsearch a\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n",
+        );
         assert_eq!(dns.server, Some("192.0.2.1:53".parse().unwrap()));
     }
 
@@ -237,7 +270,10 @@ mod tests {
                 server.send_to(&answer, from).await.unwrap();
             });
             for _ in 0..2 {
-                assert_eq!(dns.name_of([192, 0, 2, 7].into()).await.as_deref(), Some("host.arpa"));
+                assert_eq!(
+                    dns.name_of([192, 0, 2, 7].into()).await.as_deref(),
+                    Some("host.arpa")
+                );
             }
             answering.await.unwrap();
         });

@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn stopping_flushes_what_is_held() {
-        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (release, held) = sync_channel::<()>(1);
         struct Waiting(Option<&'static [u8]>, Receiver<()>);
         impl Read for Waiting {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -29,11 +29,11 @@ pub fn start_cx() -> (StartCx, Receiver<()>, tokio::sync::watch::Sender<bool>) {
             .build()
             .expect("a runtime")
     });
-    let (wake, woken) = std::sync::mpsc::channel();
+    let (wake, woken) = std::sync::mpsc::sync_channel(1 << 16);
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let cx = StartCx {
         waker: Arc::new(move || {
-            let _ = wake.send(());
+            let _ = wake.try_send(());
         }),
         runtime: runtime.handle().clone(),
         data_dir: std::env::temp_dir(),

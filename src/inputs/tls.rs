@@ -63,7 +63,10 @@ impl TlsFiles {
     ///
     /// # Errors
     /// The option that is wrong, and a sentence.
-    pub fn server(&self, authentication: ClientAuthentication) -> Result<Arc<ServerConfig>, Refusal> {
+    pub fn server(
+        &self,
+        authentication: ClientAuthentication,
+    ) -> Result<Arc<ServerConfig>, Refusal> {
         let provider = self.provider()?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = self.with_versions(builder)?;
@@ -76,7 +79,8 @@ impl TlsFiles {
                     "clients cannot be checked without `ssl_certificate_authorities`: name the CA that signs their certificates, or set `ssl_client_authentication => none`".to_owned(),
                 ));
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider);
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), provider);
             let verifier = if authentication == ClientAuthentication::Optional {
                 verifier.allow_unauthenticated()
             } else {
@@ -93,7 +97,7 @@ impl TlsFiles {
                 "TLS needs `ssl_certificate` and `ssl_key`".to_owned(),
             ));
         };
-        let config = builder.with_single_cert(chain, key).map_err(unfit)?;
+        let config = builder.with_single_cert(chain, key).map_err(|error| unfit(&error))?;
         Ok(Arc::new(config))
     }
 
@@ -103,7 +107,8 @@ impl TlsFiles {
     /// The option that is wrong, and a sentence.
     pub fn client(&self, verification: Verification) -> Result<Arc<ClientConfig>, Refusal> {
         let provider = self.provider()?;
-        let builder = self.with_versions(ClientConfig::builder_with_provider(Arc::clone(&provider)))?;
+        let builder =
+            self.with_versions(ClientConfig::builder_with_provider(Arc::clone(&provider)))?;
         let builder = match verification {
             Verification::Full => builder.with_root_certificates(self.roots()?),
             Verification::None => builder
@@ -112,7 +117,7 @@ impl TlsFiles {
         };
         let config = match self.identity()? {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(unfit)?,
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|error| unfit(&error))?,
         };
         Ok(Arc::new(config))
     }
@@ -123,7 +128,12 @@ impl TlsFiles {
             let all: Vec<(String, _)> = provider
                 .cipher_suites
                 .iter()
-                .map(|suite| (format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"), *suite))
+                .map(|suite| {
+                    (
+                        format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"),
+                        *suite,
+                    )
+                })
                 .collect();
             provider.cipher_suites = self
                 .cipher_suites
@@ -134,7 +144,10 @@ impl TlsFiles {
                         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
                         (
                             "ssl_cipher_suites",
-                            format!("`{wanted}` is not spoken here; there are {}", names.join(", ")),
+                            format!(
+                                "`{wanted}` is not spoken here; there are {}",
+                                names.join(", ")
+                            ),
                         )
                     })
                 })
@@ -168,11 +181,19 @@ impl TlsFiles {
             .map_err(|error| ("ssl_supported_protocols", error.to_string()))
     }
 
-    fn identity(&self) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, Refusal> {
+    fn identity(
+        &self,
+    ) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, Refusal> {
         match (&self.certificate, &self.key) {
             (None, None) => Ok(None),
-            (Some(_), None) => Err(("ssl_certificate", "needs its private key: set `ssl_key` too".to_owned())),
-            (None, Some(_)) => Err(("ssl_key", "needs its certificate: set `ssl_certificate` too".to_owned())),
+            (Some(_), None) => Err((
+                "ssl_certificate",
+                "needs its private key: set `ssl_key` too".to_owned(),
+            )),
+            (None, Some(_)) => Err((
+                "ssl_key",
+                "needs its certificate: set `ssl_certificate` too".to_owned(),
+            )),
             (Some(certificate), Some(key)) => {
                 let mut chain = certificates("ssl_certificate", certificate)?;
                 for file in &self.extra_chain {
@@ -195,7 +216,10 @@ impl TlsFiles {
         for file in &self.authorities {
             for certificate in certificates("ssl_certificate_authorities", file)? {
                 roots.add(certificate).map_err(|error| {
-                    ("ssl_certificate_authorities", format!("{}: {error}", file.display()))
+                    (
+                        "ssl_certificate_authorities",
+                        format!("{}: {error}", file.display()),
+                    )
                 })?;
             }
         }
@@ -212,12 +236,26 @@ impl TlsFiles {
     }
 }
 
-fn unfit(error: rustls::Error) -> Refusal {
-    ("ssl_key", format!("the key does not fit the certificate in `ssl_certificate` ({error})"))
+fn unfit(error: &rustls::Error) -> Refusal {
+    (
+        "ssl_key",
+        format!("the key does not fit the certificate in `ssl_certificate` ({error})"),
+    )
 }
 
-fn certificates(option: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Refusal> {
-    let fail = |error: String| (option, format!("cannot read certificates (PEM) from {}: {error}", file.display()));
+fn certificates(
+    option: &'static str,
+    file: &Path,
+) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+    let fail = |error: String| {
+        (
+            option,
+            format!(
+                "cannot read certificates (PEM) from {}: {error}",
+                file.display()
+            ),
+        )
+    };
     let found = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| fail(error.to_string()))?;
@@ -249,7 +287,12 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -258,7 +301,12 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -289,7 +337,11 @@ pub fn subject(certificate: &[u8]) -> Option<String> {
             set = rest;
             let (id, value) = der(pair, 0x06)?;
             let (text, _) = der(value, *value.first()?)?;
-            pairs.push(format!("{}={}", attribute_name(id), escape_name(&String::from_utf8_lossy(text))));
+            pairs.push(format!(
+                "{}={}",
+                attribute_name(id),
+                escape_name(&String::from_utf8_lossy(text))
+            ));
         }
         parts.push(pairs.join("+"));
     }
@@ -309,7 +361,9 @@ fn der(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     } else {
         let count = usize::from(first & 0x7F);
         let digits = rest.get(..count).filter(|_| (1..=4).contains(&count))?;
-        let len = digits.iter().fold(0, |len, digit| (len << 8) | usize::from(*digit));
+        let len = digits
+            .iter()
+            .fold(0, |len, digit| (len << 8) | usize::from(*digit));
         (len, rest.get(count..)?)
     };
     Some((rest.get(..len)?, rest.get(len..)?))
@@ -351,17 +405,43 @@ mod tests {
     #[test]
     fn what_is_missing_is_told() {
         let files = TlsFiles::default();
-        let refused = |result: Result<_, Refusal>| result.err().map(|(option, text)| format!("{option}: {text}")).unwrap();
-        assert!(refused(files.server(ClientAuthentication::Required)).contains("ssl_certificate_authorities"));
+        let refused = |result: Result<_, Refusal>| {
+            result
+                .err()
+                .map(|(option, text)| format!("{option}: {text}"))
+                .unwrap()
+        };
+        assert!(
+            refused(files.server(ClientAuthentication::Required))
+                .contains("ssl_certificate_authorities")
+        );
         assert!(refused(files.server(ClientAuthentication::None)).contains("ssl_key"));
-        let files = TlsFiles { certificate: Some("/nowhere.pem".into()), ..TlsFiles::default() };
+        let files = TlsFiles {
+            certificate: Some("/nowhere.pem".into()),
+            ..TlsFiles::default()
+        };
         assert!(refused(files.server(ClientAuthentication::None)).contains("ssl_key"));
-        let files = TlsFiles { protocols: vec!["TLSv1.1".into()], ..TlsFiles::default() };
+        let files = TlsFiles {
+            protocols: vec!["TLSv1.1".into()],
+            ..TlsFiles::default()
+        };
         assert!(refused(files.server(ClientAuthentication::None)).contains("TLSv1.2"));
-        let files = TlsFiles { cipher_suites: vec!["RC4".into()], ..TlsFiles::default() };
-        assert!(refused(files.server(ClientAuthentication::None)).contains("TLS_AES_128_GCM_SHA256"));
-        let files = TlsFiles { cipher_suites: vec!["TLS_AES_128_GCM_SHA256".into()], ..TlsFiles::default() };
-        assert!(files.provider().is_ok_and(|provider| provider.cipher_suites.len() == 1));
+        let files = TlsFiles {
+            cipher_suites: vec!["RC4".into()],
+            ..TlsFiles::default()
+        };
+        assert!(
+            refused(files.server(ClientAuthentication::None)).contains("TLS_AES_128_GCM_SHA256")
+        );
+        let files = TlsFiles {
+            cipher_suites: vec!["TLS_AES_128_GCM_SHA256".into()],
+            ..TlsFiles::default()
+        };
+        assert!(
+            files
+                .provider()
+                .is_ok_and(|provider| provider.cipher_suites.len() == 1)
+        );
     }
 
     #[test]

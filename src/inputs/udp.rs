@@ -88,7 +88,8 @@ struct Udp {
 
 impl Udp {
     fn bind(&self) -> Result<UdpSocket, String> {
-        let fail = |error: std::io::Error| super::cannot_listen("udp", &self.host, self.port, &error);
+        let fail =
+            |error: std::io::Error| super::cannot_listen("udp", &self.host, self.port, &error);
         let address = (self.host.as_str(), self.port)
             .to_socket_addrs()
             .and_then(|mut found| found.next().ok_or_else(|| ErrorKind::NotFound.into()))
@@ -114,16 +115,21 @@ impl Input for Udp {
     fn start(&self, cx: StartCx) -> Result<Started, String> {
         let _runtime = cx.runtime.enter();
         let socket = self.bind()?;
-        let address = socket
-            .local_addr()
-            .map_or_else(|_| format!("{}:{}", self.host, self.port), |addr| addr.to_string());
+        let address = socket.local_addr().map_or_else(
+            |_| format!("{}:{}", self.host, self.port),
+            |addr| addr.to_string(),
+        );
         log::info!("udp: listening on {address}");
         let metrics = Arc::clone(&cx.metrics);
-        let (intake, channel) =
-            Channel::new("udp", Arc::clone(&cx.waker), Arc::clone(&cx.metrics), move || {
+        let (intake, channel) = Channel::new(
+            "udp",
+            Arc::clone(&cx.waker),
+            Arc::clone(&cx.metrics),
+            move || {
                 let dropped = metrics.dropped.load(Relaxed);
                 format!("udp: listening on {address}, {dropped} datagrams dropped so far")
-            });
+            },
+        );
         let receiver = Receiver {
             socket,
             intake,
@@ -261,12 +267,21 @@ mod tests {
     fn datagrams_arrive_with_their_senders_address() {
         let port = free_port();
         let (cx, _, stop) = start_cx();
-        let config = format!("udp {{ port => {port} host => '127.0.0.1' codec => line receive_buffer_bytes => 100000 }}");
+        let config = format!(
+            "udp {{ port => {port} host => '127.0.0.1' codec => line receive_buffer_bytes => 100000 }}"
+        );
         let mut started = start(SPEC, &config, cx).unwrap();
-        assert!(started.source.idle_reason().contains("listening on 127.0.0.1"));
+        assert!(
+            started
+                .source
+                .idle_reason()
+                .contains("listening on 127.0.0.1")
+        );
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for text in ["one\ntwo", "three\n", ""] {
-            socket.send_to(text.as_bytes(), ("127.0.0.1", port)).unwrap();
+            socket
+                .send_to(text.as_bytes(), ("127.0.0.1", port))
+                .unwrap();
         }
         let blocks = Drain::default().until_records(&mut *started.source, 3);
         let mut out = Vec::new();
@@ -277,7 +292,10 @@ mod tests {
         }
         assert_eq!(out, ["one", "two", "three"]);
         stop.send(true).unwrap();
-        assert_eq!(Drain::default().until_end(&mut *started.source), Vec::<String>::new());
+        assert_eq!(
+            Drain::default().until_end(&mut *started.source),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -285,7 +303,9 @@ mod tests {
         let port = free_port();
         let (cx, woken, _stop) = start_cx();
         let metrics = Arc::clone(&cx.metrics);
-        let config = format!("udp {{ port => {port} host => '127.0.0.1' queue_size => 2 buffer_size => 4 }}");
+        let config = format!(
+            "udp {{ port => {port} host => '127.0.0.1' queue_size => 2 buffer_size => 4 }}"
+        );
         let mut started = start(SPEC, &config, cx).unwrap();
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..5 {
@@ -309,7 +329,16 @@ mod tests {
         let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let (cx, _, _) = start_cx();
-        let error = start(SPEC, &format!("udp {{ port => {port} host => '127.0.0.1' }}"), cx).err().unwrap();
-        assert!(error.contains(&port.to_string()) && error.contains("in use"), "{error}");
+        let error = start(
+            SPEC,
+            &format!("udp {{ port => {port} host => '127.0.0.1' }}"),
+            cx,
+        )
+        .err()
+        .unwrap();
+        assert!(
+            error.contains(&port.to_string()) && error.contains("in use"),
+            "{error}"
+        );
     }
 }

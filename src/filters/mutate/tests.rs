@@ -33,7 +33,7 @@ fn the_array_form_of_hashes_is_taken() {
 fn names_of_renamed_fields_are_templates() {
     let event = run("rename => { 'x_%{k}' => '[y][%{k}]' 'zz' => 'new' }", json!({"k": "kk", "x_kk": {"deep": [1]}}));
     assert_eq!(event, json!({"k": "kk", "y": {"kk": {"deep": [1]}}}));
-    let event = run("rename => { 'a' => 'b%{k}' } add_tag => t", json!({"a": 1, "k": "["}));
+    let event = run("rename => { 'a' => 'b%{k}' } add_tag => 't'", json!({"a": 1, "k": "["}));
     assert_eq!(event, json!({"a": 1, "k": "[", "tags": ["_mutate_error"]}), "an illegal name loses nothing");
 }
 

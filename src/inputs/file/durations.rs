@@ -40,7 +40,9 @@ fn parse(text: &str, unit_seconds: f64) -> Result<Duration, String> {
         .count();
     let (number, unit) = text.split_at(digits);
     let wrong = || {
-        format!("must be a number or a text such as `1 hour`, `2d`, `30 min` or `500 ms`, not `{text}`")
+        format!(
+            "must be a number or a text such as `1 hour`, `2d`, `30 min` or `500 ms`, not `{text}`"
+        )
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
     let unit = match unit.trim_start() {
@@ -92,7 +94,15 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "soon", "-1", "1 fortnight", "1.2.3", "hour", "9999999 weeks"] {
+        for text in [
+            "",
+            "soon",
+            "-1",
+            "1 fortnight",
+            "1.2.3",
+            "hour",
+            "9999999 weeks",
+        ] {
             assert!(parse(text, 1.0).is_err(), "{text}");
         }
     }

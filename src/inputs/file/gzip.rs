@@ -26,7 +26,11 @@ impl Unzip {
     /// Begins with the first byte of the file (its cursor must stand there).
     #[must_use]
     pub fn new(file: File) -> Self {
-        Unzip { decoder: MultiGzDecoder::new(file), at: 0, failed: None }
+        Unzip {
+            decoder: MultiGzDecoder::new(file),
+            at: 0,
+            failed: None,
+        }
     }
 
     /// Decoded bytes read so far.
@@ -52,7 +56,8 @@ impl Unzip {
         let from = buf.len();
         buf.reserve(want);
         let result = (&mut self.decoder).take(want as u64).read_to_end(buf);
-        self.count((buf.len() - from) as u64, result.err()).map(|_| buf.len() - from)
+        self.count((buf.len() - from) as u64, result.err())
+            .map(|_| buf.len() - from)
     }
 
     /// Passes over up to `want` decoded bytes; 0 at the end.

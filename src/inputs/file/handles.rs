@@ -91,7 +91,12 @@ impl Handles {
                  the others are opened when they grow"
             );
         }
-        Handles { slots: Vec::new(), by_use: BTreeMap::new(), window: window.max(1), clock: 0 }
+        Handles {
+            slots: Vec::new(),
+            by_use: BTreeMap::new(),
+            window: window.max(1),
+            clock: 0,
+        }
     }
 
     /// How many files are open.
@@ -102,7 +107,10 @@ impl Handles {
 
     /// The open file of a tail.
     pub fn get(&mut self, key: u32) -> Option<&mut Handle> {
-        self.slots.get_mut(key as usize)?.as_mut().map(|slot| &mut slot.handle)
+        self.slots
+            .get_mut(key as usize)?
+            .as_mut()
+            .map(|slot| &mut slot.handle)
     }
 
     /// The open file of a tail that is about to be read: the last one that is closed to make room.
@@ -124,7 +132,11 @@ impl Handles {
             self.close_least_used();
         }
         match File::open(path) {
-            Err(error) if error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN.contains(&code)) => {
+            Err(error)
+                if error
+                    .raw_os_error()
+                    .is_some_and(|code| TOO_MANY_OPEN.contains(&code)) =>
+            {
                 self.shrink(&error);
                 File::open(path)
             }
@@ -140,7 +152,10 @@ impl Handles {
             self.slots.resize_with(at + 1, || None);
         }
         self.clock += 1;
-        self.slots[at] = Some(Slot { handle, used: self.clock });
+        self.slots[at] = Some(Slot {
+            handle,
+            used: self.clock,
+        });
         self.by_use.insert(self.clock, key);
     }
 
@@ -176,7 +191,9 @@ impl Handles {
 /// The soft limit of open files, where the system tells it as text.
 fn open_files_limit() -> Option<usize> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

@@ -41,11 +41,18 @@ impl Look {
     #[must_use]
     pub fn of(meta: &Metadata) -> Self {
         let nanos = |age: Duration| u64::try_from(age.as_nanos()).ok();
-        let birth = meta.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).and_then(nanos);
+        let birth = meta
+            .created()
+            .ok()
+            .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
+            .and_then(nanos);
         let seconds = u64::try_from(meta.ctime()).unwrap_or(0);
         let fraction = u32::try_from(meta.ctime_nsec()).unwrap_or(0);
         Look {
-            id: FileId { device: meta.dev(), inode: meta.ino() },
+            id: FileId {
+                device: meta.dev(),
+                inode: meta.ino(),
+            },
             birth,
             size: meta.len(),
             modified: meta.modified().unwrap_or(UNIX_EPOCH),
@@ -58,7 +65,15 @@ impl Look {
     /// A look of which only the identity is known.
     #[must_use]
     pub fn nameless(id: FileId) -> Self {
-        Look { id, birth: None, size: 0, modified: UNIX_EPOCH, changed: UNIX_EPOCH, links: 1, regular: true }
+        Look {
+            id,
+            birth: None,
+            size: 0,
+            modified: UNIX_EPOCH,
+            changed: UNIX_EPOCH,
+            links: 1,
+            regular: true,
+        }
     }
 
     /// Looks at what a path names, links followed.
@@ -86,7 +101,13 @@ impl Look {
     /// The key of the file for the checkpoint store.
     #[must_use]
     pub fn key(&self, head: Head, path: &Path) -> FileKey {
-        FileKey { device: self.id.device, inode: self.id.inode, birth: self.birth, head, path: path.to_owned() }
+        FileKey {
+            device: self.id.device,
+            inode: self.id.inode,
+            birth: self.birth,
+            head,
+            path: path.to_owned(),
+        }
     }
 }
 

@@ -21,7 +21,8 @@ use crate::event::{Kind, Path as FieldPath};
 use crate::language::ast::Plugin;
 use crate::plugin::options::{CodecRef, NonEmpty, Options};
 use crate::plugin::{
-    Attr, Attrs, Build, Checkpoints, Codec, FieldRef, Input, Make, PluginMetrics, PluginSpec, Started, StartCx,
+    Attr, Attrs, Build, Checkpoints, Codec, FieldRef, Input, Make, PluginMetrics, PluginSpec,
+    StartCx, Started,
 };
 use crate::{choice, options};
 
@@ -203,7 +204,11 @@ impl Shared {
     /// The fields of the events of one file.
     fn attrs(&self, path: &Path) -> Arc<Attrs> {
         let text = path.to_string_lossy().into_owned().into_bytes();
-        let attr = |path: &FieldPath, text: &[u8]| Attr { path: path.clone(), kind: Kind::Str, text: text.to_vec() };
+        let attr = |path: &FieldPath, text: &[u8]| Attr {
+            path: path.clone(),
+            kind: Kind::Str,
+            text: text.to_vec(),
+        };
         let fields = &self.fields;
         let host = self.host.as_bytes();
         Arc::new(Attrs {
@@ -258,19 +263,27 @@ impl Notices {
 
     fn damaged(&mut self, path: &Path, what: &str) {
         if self.is_news("damaged", path) {
-            log::warn!("file: {} {what}; what could be unpacked before that was read", path.display());
+            log::warn!(
+                "file: {} {what}; what could be unpacked before that was read",
+                path.display()
+            );
         }
     }
 
     fn skipped(&mut self, path: &Path, error: &std::io::Error) {
         if self.is_news("skipped", path) {
-            log::warn!("file: {} is no valid archive and is not read: {error}", path.display());
+            log::warn!(
+                "file: {} is no valid archive and is not read: {error}",
+                path.display()
+            );
         }
     }
 
     fn too_many(&mut self, most: usize) {
         if self.is_news("too many", Path::new("/")) {
-            log::warn!("file: the globs match more than {most} files; the rest is left out, so narrow the globs");
+            log::warn!(
+                "file: the globs match more than {most} files; the rest is left out, so narrow the globs"
+            );
         }
     }
 
@@ -294,36 +307,73 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Input>> {
     let before = build.diagnostics.iter().filter(|it| it.is_error()).count();
     for glob in &config.path.0 {
         if let Err(error) = Pattern::parse(glob) {
-            build.error("option-value", format!("`path` of `file` {error}"), span("path"));
+            build.error(
+                "option-value",
+                format!("`path` of `file` {error}"),
+                span("path"),
+            );
         }
     }
     if let Err(error) = name_globs(&config.exclude) {
-        build.error("option-value", format!("`exclude` of `file` {error}"), span("exclude"));
+        build.error(
+            "option-value",
+            format!("`exclude` of `file` {error}"),
+            span("exclude"),
+        );
     }
-    if config.sincedb_path.as_deref().is_some_and(|path| Path::new(path).is_dir()) {
-        build.error("option-value", "`sincedb_path` of `file` must name a file, not a folder", span("sincedb_path"));
+    if config
+        .sincedb_path
+        .as_deref()
+        .is_some_and(|path| Path::new(path).is_dir())
+    {
+        build.error(
+            "option-value",
+            "`sincedb_path` of `file` must name a file, not a folder",
+            span("sincedb_path"),
+        );
     }
     if config.delimiter.is_empty() {
-        build.error("option-value", "`delimiter` of `file` must not be empty", span("delimiter"));
+        build.error(
+            "option-value",
+            "`delimiter` of `file` must not be empty",
+            span("delimiter"),
+        );
     }
     let logs = config.file_completed_action != CompletedAction::Delete;
     if config.mode == Mode::Read && logs && config.file_completed_log_path.is_none() {
-        let message = "`file_completed_action` of `file` needs the option `file_completed_log_path`";
+        let message =
+            "`file_completed_action` of `file` needs the option `file_completed_log_path`";
         build.error("missing-option", message, span("file_completed_action"));
     }
     let given = |name: &str| plugin.attrs.iter().any(|attr| attr.name.text == name);
-    let read_only = ["file_completed_action", "file_completed_log_path", "exit_after_read"];
-    for name in read_only.into_iter().filter(|name| config.mode == Mode::Tail && given(name)) {
-        build.warn("option-no-effect", format!("`{name}` of `file` has an effect in read mode only"), span(name));
+    let read_only = [
+        "file_completed_action",
+        "file_completed_log_path",
+        "exit_after_read",
+    ];
+    for name in read_only
+        .into_iter()
+        .filter(|name| config.mode == Mode::Tail && given(name))
+    {
+        build.warn(
+            "option-no-effect",
+            format!("`{name}` of `file` has an effect in read mode only"),
+            span(name),
+        );
     }
     if config.mode == Mode::Read && given("start_position") {
-        let message = "`start_position` of `file` has no effect in read mode, which begins at the beginning";
+        let message =
+            "`start_position` of `file` has no effect in read mode, which begins at the beginning";
         build.warn("option-no-effect", message, span("start_position"));
     }
     if build.diagnostics.iter().filter(|it| it.is_error()).count() > before {
         return None;
     }
-    let (file_path, host) = if build.ecs.enabled() { ("[log][file][path]", "[host][name]") } else { ("path", "host") };
+    let (file_path, host) = if build.ecs.enabled() {
+        ("[log][file][path]", "[host][name]")
+    } else {
+        ("path", "host")
+    };
     let fields = Fields {
         file_path: build.path(file_path),
         host: build.path(host),
@@ -331,7 +381,10 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Input>> {
         metadata_host: build.path("[@metadata][host]"),
         offset: config.offset_field.as_ref().map(|field| field.path.clone()),
     };
-    Some(Box::new(FileInput { config, fields: Arc::new(fields) }))
+    Some(Box::new(FileInput {
+        config,
+        fields: Arc::new(fields),
+    }))
 }
 
 impl FileInput {
@@ -340,16 +393,34 @@ impl FileInput {
         let logs = action != CompletedAction::Delete;
         Completion {
             delete: action != CompletedAction::Log,
-            log: self.config.file_completed_log_path.as_ref().filter(|_| logs).map(PathBuf::from),
+            log: self
+                .config
+                .file_completed_log_path
+                .as_ref()
+                .filter(|_| logs)
+                .map(PathBuf::from),
         }
     }
 
-    fn open(&self, data_dir: &Path, metrics: Arc<PluginMetrics>) -> Result<(FileSource, SharedPositions), String> {
+    fn open(
+        &self,
+        data_dir: &Path,
+        metrics: Arc<PluginMetrics>,
+    ) -> Result<(FileSource, SharedPositions), String> {
         let config = &self.config;
         let globs = config.path.0.clone();
-        let pace = Pace { write_interval: config.sincedb_write_interval.0, clean_after: config.sincedb_clean_after.0 };
+        let pace = Pace {
+            write_interval: config.sincedb_write_interval.0,
+            clean_after: config.sincedb_clean_after.0,
+        };
         let sincedb = config.sincedb_path.as_deref().map(Path::new);
-        let positions = Arc::new(Positions::open(sincedb, data_dir, &globs, self.completion(), pace)?);
+        let positions = Arc::new(Positions::open(
+            sincedb,
+            data_dir,
+            &globs,
+            self.completion(),
+            pace,
+        )?);
         let mut patterns = Vec::new();
         for glob in &globs {
             patterns.extend(Pattern::parse(glob)?);
@@ -357,14 +428,19 @@ impl FileInput {
         let watch = Watch::new(patterns, name_globs(&config.exclude)?);
         let stat_interval = config.stat_interval.0.max(Duration::from_millis(5));
         let times = u32::try_from(config.discover_interval.max(1)).unwrap_or(u32::MAX);
-        let band = config.file_chunk_size.max(1).saturating_mul(config.file_chunk_count.max(1));
+        let band = config
+            .file_chunk_size
+            .max(1)
+            .saturating_mul(config.file_chunk_count.max(1));
         let shared = Shared {
             globs,
             mode: config.mode,
             start: config.start_position,
             delimiter: config.delimiter.clone().into_bytes(),
             stat_interval,
-            discovery_interval: stat_interval.saturating_mul(times).min(Duration::from_hours(24)),
+            discovery_interval: stat_interval
+                .saturating_mul(times)
+                .min(Duration::from_hours(24)),
             ignore_older: config.ignore_older.map(|limit| limit.0),
             close_older: config.close_older.0,
             last_line_timeout: config.last_line_timeout.map(|limit| limit.0),

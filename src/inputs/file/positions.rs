@@ -54,6 +54,15 @@ pub struct Pace {
     pub clean_after: Duration,
 }
 
+/// A stream that is answered to its end, its file completed.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its file was deleted, so that its name and inode may come back as another file.
+    pub deleted: bool,
+}
+
 #[derive(Debug)]
 struct Live {
     record: u64,
@@ -78,7 +87,7 @@ pub struct Positions {
     pace: Pace,
     live: Mutex<HashMap<StreamId, Live>>,
     finished: Mutex<Vec<Finished>>,
-    done: Mutex<Vec<StreamId>>,
+    done: Mutex<Vec<Done>>,
     again: Mutex<Vec<PathBuf>>,
     written: Mutex<Option<Instant>>,
     expired: Mutex<Option<Instant>>,
@@ -91,7 +100,8 @@ pub struct Positions {
 /// Seconds since 1970.
 #[must_use]
 pub fn seconds(wall: SystemTime) -> u64 {
-    wall.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
+    wall.duration_since(UNIX_EPOCH)
+        .map_or(0, |age| age.as_secs())
 }
 
 /// The name of the store for an input without `sincedb_path`: readable, and the same for the same globs.
@@ -100,10 +110,19 @@ pub fn store_name(globs: &[String]) -> String {
     let joined = globs.join(",");
     let readable: String = joined
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '_' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     let readable: String = readable.trim_matches('-').chars().take(60).collect();
-    format!("{readable}-{:016x}", crate::delivery::checkpoint::hash(joined.as_bytes()))
+    format!(
+        "{readable}-{:016x}",
+        crate::delivery::checkpoint::hash(joined.as_bytes())
+    )
 }
 
 impl Positions {
@@ -151,7 +170,11 @@ impl Positions {
     }
 
     fn load(path: PathBuf, nowhere: bool) -> Result<CheckpointStore, String> {
-        let storage: Box<dyn Storage> = if nowhere { Box::new(Nowhere) } else { Box::new(Disk) };
+        let storage: Box<dyn Storage> = if nowhere {
+            Box::new(Nowhere)
+        } else {
+            Box::new(Disk)
+        };
         let store = CheckpointStore::load(storage, path).map_err(|error| error.to_string())?;
         if let Some(warning) = store.recovered() {
             log::warn!("file: {warning}");
@@ -162,13 +185,16 @@ impl Positions {
     /// The record of a file that begins with `start`.
     #[must_use]
     pub fn find(&self, key: &FileKey, start: &[u8]) -> Option<Checkpoint> {
-        self.store.find_file(key, |bytes| start.get(..bytes as usize).map(Head::of))
+        self.store
+            .find_file(key, |bytes| start.get(..bytes as usize).map(Head::of))
     }
 
     /// Where the original had read a file to.
     #[must_use]
     pub fn imported(&self, id: FileId) -> Option<u64> {
-        self.sincedb.entry(id.device, id.inode).map(|entry| entry.offset)
+        self.sincedb
+            .entry(id.device, id.inode)
+            .map(|entry| entry.offset)
     }
 
     /// Records whose file began with the same bytes: a compressed copy of one of them begins with `start` when it is
@@ -179,7 +205,11 @@ impl Positions {
         alike.retain(|record| match &record.key {
             Key::File(file) => {
                 let bytes = file.head.bytes as usize;
-                bytes > 0 && record.pos > 0 && start.get(..bytes).is_some_and(|start| Head::of(start) == file.head)
+                bytes > 0
+                    && record.pos > 0
+                    && start
+                        .get(..bytes)
+                        .is_some_and(|start| Head::of(start) == file.head)
             }
             Key::Name(_) => false,
         });
@@ -204,13 +234,22 @@ impl Positions {
 
     /// From here on commits of `stream` move the position of `record`.
     pub fn track(&self, stream: StreamId, record: u64) {
-        lock(&self.live).insert(stream, Live { record, complete: None });
+        lock(&self.live).insert(
+            stream,
+            Live {
+                record,
+                complete: None,
+            },
+        );
     }
 
     /// The stream whose commits move a record.
     #[must_use]
     pub fn stream_of(&self, record: u64) -> Option<StreamId> {
-        lock(&self.live).iter().find(|(_, live)| live.record == record).map(|(stream, _)| *stream)
+        lock(&self.live)
+            .iter()
+            .find(|(_, live)| live.record == record)
+            .map(|(stream, _)| *stream)
     }
 
     /// What is to be completed when the stream is answered to its end.
@@ -224,13 +263,18 @@ impl Positions {
     pub fn complete_again(&self, record: &Checkpoint, complete: Complete) {
         let mut finished = lock(&self.finished);
         if record.state.is_none() && finished.iter().all(|it| it.record != record.id) {
-            finished.push(Finished { stream: None, record: record.id, pos: record.pos, complete });
+            finished.push(Finished {
+                stream: None,
+                record: record.id,
+                pos: record.pos,
+                complete,
+            });
         }
     }
 
     /// Streams that are answered to their end and completed, and paths to look at again: files that grew after their
     /// end was read, and files that were deleted without a stream.
-    pub fn take_done(&self, done: &mut Vec<StreamId>, again: &mut Vec<PathBuf>) {
+    pub fn take_done(&self, done: &mut Vec<Done>, again: &mut Vec<PathBuf>) {
         if self.has_news.swap(false, SeqCst) {
             done.append(&mut lock(&self.done));
             again.append(&mut lock(&self.again));
@@ -276,11 +320,17 @@ impl Positions {
         *expired = Some(now);
         let oldest = seconds(SystemTime::now()).saturating_sub(self.pace.clean_after.as_secs());
         let mut in_use: BTreeSet<u64> = lock(&self.live).values().map(|live| live.record).collect();
-        let old = self.store.records().into_iter().filter(|record| record.active < oldest);
+        let old = self
+            .store
+            .records()
+            .into_iter()
+            .filter(|record| record.active < oldest);
         in_use.extend(old.filter(is_there).map(|record| record.id));
         let count = self.store.expire(oldest, |record| in_use.contains(&record));
         if count > 0 {
-            log::info!("file: forgot the positions of {count} files that were not read for long (sincedb_clean_after)");
+            log::info!(
+                "file: forgot the positions of {count} files that were not read for long (sincedb_clean_after)"
+            );
         }
     }
 
@@ -289,7 +339,9 @@ impl Positions {
         let finished = std::mem::take(&mut *lock(&self.finished));
         for file in finished {
             let now = seconds(SystemTime::now());
-            match self.complete(&file.complete) {
+            let completed = self.complete(&file.complete);
+            let deleted = matches!(completed, Completed::Deleted);
+            match completed {
                 Completed::Deleted => {
                     self.store.remove(file.record);
                     if file.stream.is_none() {
@@ -298,11 +350,12 @@ impl Positions {
                 }
                 Completed::Kept => {
                     let state = serde_json::json!({ "completed": true });
-                    self.store.update_with(file.record, file.pos, now, true, state);
+                    self.store
+                        .update_with(file.record, file.pos, now, true, state);
                 }
                 Completed::Grown => lock(&self.again).push(file.complete.path),
             }
-            lock(&self.done).extend(file.stream);
+            lock(&self.done).extend(file.stream.map(|stream| Done { stream, deleted }));
             self.has_news.store(true, SeqCst);
         }
     }
@@ -318,7 +371,9 @@ impl Positions {
             return Completed::Kept;
         }
         if look.size != file.size {
-            log::warn!("file: {path} changed after its end was read; the rest is read before it is completed");
+            log::warn!(
+                "file: {path} changed after its end was read; the rest is read before it is completed"
+            );
             return Completed::Grown;
         }
         if let Some(log) = &self.completion.log
@@ -333,7 +388,9 @@ impl Positions {
             return Completed::Kept;
         }
         if !file.intact {
-            log::warn!("file: {path} was read to its end, but is kept since a part of it was damaged");
+            log::warn!(
+                "file: {path} was read to its end, but is kept since a part of it was damaged"
+            );
             return Completed::Kept;
         }
         match fs::remove_file(&file.path) {
@@ -360,17 +417,30 @@ impl Checkpoints for Positions {
         let now = seconds(SystemTime::now());
         let mut live = lock(&self.live);
         for commit in commits {
-            let Some(known) = live.get(&commit.stream) else { continue };
-            self.store.update(known.record, commit.pos, now, commit.finished);
+            let Some(known) = live.get(&commit.stream) else {
+                continue;
+            };
+            self.store
+                .update(known.record, commit.pos, now, commit.finished);
             if !commit.finished {
                 continue;
             }
-            let Some(Live { record, complete }) = live.remove(&commit.stream) else { continue };
+            let Some(Live { record, complete }) = live.remove(&commit.stream) else {
+                continue;
+            };
             let stream = Some(commit.stream);
             match complete {
-                Some(complete) => lock(&self.finished).push(Finished { stream, record, pos: commit.pos, complete }),
+                Some(complete) => lock(&self.finished).push(Finished {
+                    stream,
+                    record,
+                    pos: commit.pos,
+                    complete,
+                }),
                 None => {
-                    lock(&self.done).push(commit.stream);
+                    lock(&self.done).push(Done {
+                        stream: commit.stream,
+                        deleted: false,
+                    });
                     self.has_news.store(true, SeqCst);
                 }
             }
@@ -394,7 +464,10 @@ impl Checkpoints for Positions {
             return Ok(());
         }
         self.complete_files();
-        self.store.flush().map(|_| ()).map_err(|error| format!("file: {error}"))
+        self.store
+            .flush()
+            .map(|_| ())
+            .map_err(|error| format!("file: {error}"))
     }
 }
 
@@ -406,8 +479,13 @@ impl Drop for Positions {
 
 /// The file of a record still exists, if only read to its end: its position keeps it from being read again.
 fn is_there(record: &Checkpoint) -> bool {
-    let Key::File(file) = &record.key else { return false };
-    let id = FileId { device: file.device, inode: file.inode };
+    let Key::File(file) = &record.key else {
+        return false;
+    };
+    let id = FileId {
+        device: file.device,
+        inode: file.inode,
+    };
     Look::at(&file.path).is_ok_and(|look| look.is_same(id, file.birth))
 }
 
@@ -440,7 +518,12 @@ fn import(path: &Path) -> Result<Sincedb, String> {
     let text = match fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Sincedb::default()),
-        Err(error) => return Err(format!("cannot read sincedb_path {}: {error}; it must name a file", path.display())),
+        Err(error) => {
+            return Err(format!(
+                "cannot read sincedb_path {}: {error}; it must name a file",
+                path.display()
+            ));
+        }
     };
     let sincedb = parse_sincedb(&text);
     if !sincedb.is_empty() {
@@ -451,7 +534,11 @@ fn import(path: &Path) -> Result<Sincedb, String> {
         );
     }
     if let Some(first) = sincedb.rejected.first() {
-        log::warn!("file: {}: {} lines are no positions; the first: {first}", path.display(), sincedb.rejected.len());
+        log::warn!(
+            "file: {}: {} lines are no positions; the first: {first}",
+            path.display(),
+            sincedb.rejected.len()
+        );
     }
     Ok(sincedb)
 }
@@ -460,7 +547,11 @@ fn append_line(log: &Path, path: &Path) -> std::io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let mut line = path.as_os_str().as_bytes().to_vec();
     line.push(b'\n');
-    fs::OpenOptions::new().create(true).append(true).open(log)?.write_all(&line)
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)?
+        .write_all(&line)
 }
 
 /// Shared by the source and the pipeline.
@@ -472,7 +563,10 @@ mod tests {
 
     fn open(dir: &Path, globs: &[&str], sincedb: Option<&Path>) -> Positions {
         let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
-        let pace = Pace { write_interval: Duration::from_secs(15), clean_after: Duration::from_hours(24 * 14) };
+        let pace = Pace {
+            write_interval: Duration::from_secs(15),
+            clean_after: Duration::from_hours(24 * 14),
+        };
         Positions::open(sincedb, dir, &globs, Completion::default(), pace).unwrap()
     }
 
@@ -482,30 +576,64 @@ mod tests {
         let first = open(home.path(), &["/var/log/*.log"], None);
         let second = open(home.path(), &["/var/log/*.log"], None);
         let other = open(home.path(), &["/var/log/*.txt"], None);
-        let files: BTreeSet<_> = [&first, &second, &other].iter().map(|it| it.file.clone().unwrap()).collect();
+        let files: BTreeSet<_> = [&first, &second, &other]
+            .iter()
+            .map(|it| it.file.clone().unwrap())
+            .collect();
         assert_eq!(files.len(), 3);
-        assert!(files.iter().all(|file| file.starts_with(home.path().join("plugins/inputs/file"))));
+        assert!(
+            files
+                .iter()
+                .all(|file| file.starts_with(home.path().join("plugins/inputs/file")))
+        );
         let name = first.file.clone().unwrap();
         drop(first);
-        assert_eq!(open(home.path(), &["/var/log/*.log"], None).file.clone().unwrap(), name);
+        assert_eq!(
+            open(home.path(), &["/var/log/*.log"], None)
+                .file
+                .clone()
+                .unwrap(),
+            name
+        );
     }
 
     #[test]
     fn a_sincedb_is_imported_and_never_written() {
         let home = tempfile::tempdir().unwrap();
         let sincedb = home.path().join("sincedb");
-        fs::write(&sincedb, "131 0 64768 5217 1700000000.25 /var/log/a.log\nrubbish\n").unwrap();
+        fs::write(
+            &sincedb,
+            "131 0 64768 5217 1700000000.25 /var/log/a.log\nrubbish\n",
+        )
+        .unwrap();
         let positions = open(home.path(), &["/x"], Some(&sincedb));
-        assert_eq!(positions.imported(FileId { device: 64768, inode: 131 }), Some(5217));
-        assert_eq!(positions.imported(FileId { device: 64768, inode: 132 }), None);
+        assert_eq!(
+            positions.imported(FileId {
+                device: 64768,
+                inode: 131
+            }),
+            Some(5217)
+        );
+        assert_eq!(
+            positions.imported(FileId {
+                device: 64768,
+                inode: 132
+            }),
+            None
+        );
         positions.flush().unwrap();
         assert!(fs::read_to_string(&sincedb).unwrap().starts_with("131 "));
-        assert_eq!(positions.file.clone().unwrap(), home.path().join("sincedb.logmill"));
+        assert_eq!(
+            positions.file.clone().unwrap(),
+            home.path().join("sincedb.logmill")
+        );
     }
 
     #[test]
     fn names_of_stores_are_readable_and_distinct() {
-        let name = |globs: &[&str]| store_name(&globs.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let name = |globs: &[&str]| {
+            store_name(&globs.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
+        };
         assert!(name(&["/var/log/app/*.log"]).starts_with("var-log-app--.log-"));
         assert_ne!(name(&["/a/*"]), name(&["/a-*"]));
         assert!(name(&["/x"; 200]).len() < 90);

@@ -106,21 +106,25 @@ impl FileSource {
     fn settle(&mut self, cx: &FillCx<'_>) {
         if !self.leaving.is_empty() {
             let mut delivery = crate::lock(cx.delivery);
-            self.leaving.retain(|(stream, end)| match delivery.read_to(*stream) {
-                Some(read) if read < *end => true,
-                Some(_) => {
-                    delivery.finish(*stream);
-                    false
-                }
-                None => false,
-            });
+            self.leaving
+                .retain(|(stream, end)| match delivery.read_to(*stream) {
+                    Some(read) if read < *end => true,
+                    Some(_) => {
+                        delivery.finish(*stream);
+                        false
+                    }
+                    None => false,
+                });
         }
         let (mut done, mut again) = (Vec::new(), Vec::new());
         self.shared.positions.take_done(&mut done, &mut again);
-        for stream in done {
-            cx.unregister(stream);
-            if let Some(key) = self.ended.remove(&stream) {
-                self.remove(key);
+        for done in done {
+            cx.unregister(done.stream);
+            if let Some(key) = self.ended.remove(&done.stream) {
+                let path = self.remove(key);
+                if let Some(path) = path.filter(|_| done.deleted) {
+                    self.watch.forget(&path);
+                }
             }
         }
         for path in again {
@@ -129,20 +133,22 @@ impl FileSource {
         }
     }
 
-    fn remove(&mut self, key: u32) {
-        let Some(tail) = self.tails.get_mut(key as usize).and_then(Option::take) else { return };
+    /// Lets go of a file; returns where it was.
+    fn remove(&mut self, key: u32) -> Option<PathBuf> {
+        let tail = self.tails.get_mut(key as usize).and_then(Option::take)?;
         self.handles.close(key);
         if self.by_id.get(&tail.id) == Some(&key) {
             self.by_id.remove(&tail.id);
         }
         if self.by_path.get(&tail.path) == Some(&key) {
             self.by_path.remove(&tail.path);
-            // The name may come back with the same inode.
-            if tail.has_ended() && !tail.path.exists() || tail.nameless {
+            if tail.nameless {
+                // The name may come back with the same inode.
                 self.watch.forget(&tail.path);
             }
         }
         self.free.push(key);
+        Some(tail.path)
     }
 
     // ---- files that come and go
@@ -170,13 +176,17 @@ impl FileSource {
         let retried = std::mem::take(&mut self.retry);
         let sights = std::mem::take(&mut self.sights);
         let linked = |path: &Path| path.is_symlink();
-        let retried = retried.into_iter().map(|path| Sight::Found(path.clone(), linked(&path)));
+        let retried = retried
+            .into_iter()
+            .map(|path| Sight::Found(path.clone(), linked(&path)));
         for sight in sights.into_iter().chain(retried) {
             match sight {
                 Sight::Found(path, linked) => match Look::at(&path) {
                     Ok(look) if look.regular => found.push((path, look, linked)),
                     Ok(_) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.watch.forget(&path),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        self.watch.forget(&path)
+                    }
                     Err(error) => {
                         self.notices.unreadable(&path, &error);
                         self.retry.push(path);
@@ -197,7 +207,9 @@ impl FileSource {
 
     fn sort(&self, found: &mut [(PathBuf, Look, bool)]) {
         match self.shared.sort_by {
-            SortBy::LastModified => found.sort_by(|a, b| (a.1.modified, &a.0).cmp(&(b.1.modified, &b.0))),
+            SortBy::LastModified => {
+                found.sort_by(|a, b| (a.1.modified, &a.0).cmp(&(b.1.modified, &b.0)))
+            }
             SortBy::Path => found.sort_by(|a, b| a.0.cmp(&b.0)),
         }
         if self.shared.sort_direction == SortDirection::Desc {
@@ -209,8 +221,17 @@ impl FileSource {
     fn adopt(&mut self, path: PathBuf, look: &Look, linked: bool, now: Instant) {
         let before = self.by_path.get(&path).copied();
         if let Some(&key) = self.by_id.get(&look.id) {
-            self.found_again(key, path, now);
-            return;
+            let same = |tail: &Box<Tail>| tail.is_same(look);
+            if self
+                .tails
+                .get(key as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(same)
+            {
+                self.found_again(key, path, now);
+                return;
+            }
+            self.supersede(key);
         }
         if let Some(before) = before {
             self.lose_name(before, now);
@@ -234,9 +255,22 @@ impl FileSource {
         self.schedule_at(key, now);
     }
 
+    /// The inode of a file that is gone is used by another one.
+    fn supersede(&mut self, key: u32) {
+        self.ended.retain(|_, ended| *ended != key);
+        let tail = self.tails.get(key as usize).and_then(Option::as_ref);
+        self.leaving.extend(
+            tail.filter(|tail| !tail.has_ended())
+                .and_then(|tail| tail.last_run()),
+        );
+        self.remove(key);
+    }
+
     /// A known file under a path: renamed, or a second name of it, which is not read twice.
     fn found_again(&mut self, key: u32, path: PathBuf, now: Instant) {
-        let Some(tail) = self.tails.get_mut(key as usize).and_then(Option::as_mut) else { return };
+        let Some(tail) = self.tails.get_mut(key as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if tail.path == path {
             tail.nameless = false;
             self.by_path.insert(path, key);
@@ -253,15 +287,23 @@ impl FileSource {
         if self.by_path.get(&old) == Some(&key) {
             self.by_path.remove(&old);
         }
-        if let Some(before) = self.by_path.insert(path, key).filter(|before| *before != key) {
+        if let Some(before) = self
+            .by_path
+            .insert(path, key)
+            .filter(|before| *before != key)
+        {
             self.lose_name(before, now);
         }
     }
 
     /// A path is gone: its file goes on under a second name, or without one.
     fn lose(&mut self, path: &Path, now: Instant) {
-        let Some(&key) = self.by_path.get(path) else { return };
-        let Some(tail) = self.tails.get_mut(key as usize).and_then(Option::as_mut) else { return };
+        let Some(&key) = self.by_path.get(path) else {
+            return;
+        };
+        let Some(tail) = self.tails.get_mut(key as usize).and_then(Option::as_mut) else {
+            return;
+        };
         let still_there = |path: &Path| Look::at(path).is_ok_and(|look| look.id == tail.id);
         if still_there(path) {
             return;
@@ -306,7 +348,11 @@ impl FileSource {
     /// The next file whose turn has come.
     fn next_due(&mut self, now: Instant) -> Option<(Instant, u64, u32)> {
         while let Some(&Reverse((at, sequence, key))) = self.schedule.peek() {
-            let valid = self.tails.get(key as usize).and_then(Option::as_ref).is_some_and(|tail| tail.due == sequence);
+            let valid = self
+                .tails
+                .get(key as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(|tail| tail.due == sequence);
             if valid && at > now {
                 return None;
             }
@@ -327,7 +373,9 @@ impl FileSource {
         match cx.max_records {
             None => Some(space),
             Some(most) if block.recs.len() >= most => None,
-            Some(most) => Some(space.min(((most - block.recs.len()) * USUAL_RECORD).max(LEAST_READ))),
+            Some(most) => {
+                Some(space.min(((most - block.recs.len()) * USUAL_RECORD).max(LEAST_READ)))
+            }
         }
     }
 
@@ -342,13 +390,21 @@ impl FileSource {
         all && own
     }
 
-    fn take_turn(&mut self, due: (Instant, u64, u32), block: &mut Block, cx: &FillCx<'_>, clock: &Clock) {
+    fn take_turn(
+        &mut self,
+        due: (Instant, u64, u32),
+        block: &mut Block,
+        cx: &FillCx<'_>,
+        clock: &Clock,
+    ) {
         let (at, sequence, key) = due;
         if self.must_wait(key) || self.points_elsewhere(key, clock) {
             self.schedule_at(key, clock.now + SHORT_PAUSE);
             return;
         }
-        let Some(mut tail) = self.tails.get_mut(key as usize).and_then(Option::take) else { return };
+        let Some(mut tail) = self.tails.get_mut(key as usize).and_then(Option::take) else {
+            return;
+        };
         let next = if Self::has_tickets(cx, tail.stream()) {
             let band = self.shared.band;
             tail.turn(&mut Turn {
@@ -381,9 +437,9 @@ impl FileSource {
                 Some(stream) => {
                     self.ended.insert(stream, key);
                 }
-                None => self.remove(key),
+                None => drop(self.remove(key)),
             },
-            Next::Remove | Next::Replaced => self.remove(key),
+            Next::Remove | Next::Replaced => drop(self.remove(key)),
         }
         if let Some(path) = path {
             self.watch.forget(&path);
@@ -393,10 +449,22 @@ impl FileSource {
 
     /// A file that took the place of another one begins when that one was read to its end.
     fn must_wait(&mut self, key: u32) -> bool {
-        let Some(after) = self.tails[key as usize].as_ref().and_then(|tail| tail.after) else { return false };
-        let waits = self.tails.get(after as usize).and_then(Option::as_ref).is_some_and(|before| {
-            before.rotated && !before.drained && !before.has_ended() && self.handles.get(after).is_some()
-        });
+        let Some(after) = self.tails[key as usize]
+            .as_ref()
+            .and_then(|tail| tail.after)
+        else {
+            return false;
+        };
+        let waits = self
+            .tails
+            .get(after as usize)
+            .and_then(Option::as_ref)
+            .is_some_and(|before| {
+                before.rotated
+                    && !before.drained
+                    && !before.has_ended()
+                    && self.handles.get(after).is_some()
+            });
         if !waits && let Some(tail) = self.tails[key as usize].as_mut() {
             tail.after = None;
         }
@@ -405,7 +473,9 @@ impl FileSource {
 
     /// A symbolic link may point to another file since the last look: that one is adopted, the old one read to its end.
     fn points_elsewhere(&mut self, key: u32, clock: &Clock) -> bool {
-        let Some(tail) = self.tails[key as usize].as_ref() else { return false };
+        let Some(tail) = self.tails[key as usize].as_ref() else {
+            return false;
+        };
         if !tail.linked || tail.rotated {
             return false;
         }
@@ -431,8 +501,14 @@ impl FileSource {
     fn next_pause(&mut self, now: Instant) -> Duration {
         let turn = self.schedule.peek().map(|Reverse((at, _, _))| *at);
         let wake = [turn, self.next_quick].into_iter().flatten().min();
-        let pause = wake.map_or(self.shared.stat_interval, |at| at.saturating_duration_since(now));
-        if self.leaving.is_empty() && self.ended.is_empty() { pause } else { pause.min(SHORT_PAUSE) }
+        let pause = wake.map_or(self.shared.stat_interval, |at| {
+            at.saturating_duration_since(now)
+        });
+        if self.leaving.is_empty() && self.ended.is_empty() {
+            pause
+        } else {
+            pause.min(SHORT_PAUSE)
+        }
     }
 }
 
@@ -452,7 +528,8 @@ impl Source for FileSource {
             self.shared.positions.stop();
             return Fill::Ended;
         }
-        let hot = (PAUSE_PER_FILE * u32::try_from(self.count()).unwrap_or(u32::MAX)).max(Duration::from_millis(50));
+        let hot = (PAUSE_PER_FILE * u32::try_from(self.count()).unwrap_or(u32::MAX))
+            .max(Duration::from_millis(50));
         let mut clock = Clock {
             now: Instant::now(),
             wall: SystemTime::now(),
@@ -462,7 +539,9 @@ impl Source for FileSource {
         self.waits_for_answers = false;
         self.discover(clock.now, clock.wall);
         for _ in 0..MAX_TURNS {
-            let Some(room) = self.room(block, cx) else { return Fill::More };
+            let Some(room) = self.room(block, cx) else {
+                return Fill::More;
+            };
             let Some(due) = self.next_due(clock.now) else {
                 if self.scanning {
                     return Fill::More;
@@ -471,7 +550,11 @@ impl Source for FileSource {
                     self.all_known = true;
                     self.shared.positions.all_found();
                 }
-                return if self.is_over() { Fill::Ended } else { Fill::Idle(self.next_pause(clock.now)) };
+                return if self.is_over() {
+                    Fill::Ended
+                } else {
+                    Fill::Idle(self.next_pause(clock.now))
+                };
             };
             clock.room = room;
             self.take_turn(due, block, cx, &clock);
@@ -484,7 +567,10 @@ impl Source for FileSource {
         let globs = self.shared.globs.join(", ");
         if files == 0 {
             return match self.watch.unreadable() {
-                Some(dir) => format!("file: 0 files match {globs} (cannot look into {})", dir.display()),
+                Some(dir) => format!(
+                    "file: 0 files match {globs} (cannot look into {})",
+                    dir.display()
+                ),
                 None => format!("file: 0 files match {globs}"),
             };
         }
@@ -493,7 +579,10 @@ impl Source for FileSource {
         }
         let lag = self.lag();
         match self.notices.last_unreadable() {
-            Some(path) => format!("file: {files} files match {globs}; {} cannot be read", path.display()),
+            Some(path) => format!(
+                "file: {files} files match {globs}; {} cannot be read",
+                path.display()
+            ),
             None if lag > 0 => format!("file: {files} files, {lag} bytes not read yet"),
             None => format!("file: {files} files, all read to their end"),
         }

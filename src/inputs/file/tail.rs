@@ -187,6 +187,18 @@ impl Tail {
         self.stream
     }
 
+    /// The stream and the end of its last run.
+    #[must_use]
+    pub fn last_run(&self) -> Option<(StreamId, u64)> {
+        self.stream.map(|stream| (stream, self.told))
+    }
+
+    /// Whether a look was at this file, and not at another one with its inode.
+    #[must_use]
+    pub fn is_same(&self, look: &Look) -> bool {
+        look.is_same(self.id, self.birth)
+    }
+
     /// It was read to its end.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -237,7 +249,11 @@ impl Tail {
                 self.grown = t.now;
             }
             let waited = t.now.duration_since(self.grown) >= stat * QUIET_LOOKS;
-            return if waited { self.leave(t) } else { Next::In(stat) };
+            return if waited {
+                self.leave(t)
+            } else {
+                Next::In(stat)
+            };
         }
         t.notices.unreadable(&self.path, error);
         Next::In(stat.max(Duration::from_secs(1)))
@@ -245,8 +261,13 @@ impl Tail {
 
     fn identify(&self, shared: &Shared) {
         if self.stream.is_some() {
-            let look = Look { birth: self.birth, ..Look::nameless(self.id) };
-            shared.positions.identify(self.record, look.key(self.head, &self.path));
+            let look = Look {
+                birth: self.birth,
+                ..Look::nameless(self.id)
+            };
+            shared
+                .positions
+                .identify(self.record, look.key(self.head, &self.path));
         }
     }
 
@@ -291,7 +312,8 @@ impl Tail {
             return Ok(Next::Again);
         }
         let pos = self.first_position(t, &look, ignored_size);
-        if self.zipped && pos == 0
+        if self.zipped
+            && pos == 0
             && let Some(copy) = self.copied_from(t)?
         {
             self.phase = Phase::Comparing(copy);
@@ -310,13 +332,23 @@ impl Tail {
 
     /// The file stays open, so that it is followed wherever it is moved.
     fn keep(&mut self, t: &mut Turn<'_, '_>, file: File) {
-        let handle = if self.zipped { Handle::Gzip(Box::new(Unzip::new(file))) } else { Handle::Plain { file, at: 0 } };
+        let handle = if self.zipped {
+            Handle::Gzip(Box::new(Unzip::new(file)))
+        } else {
+            Handle::Plain { file, at: 0 }
+        };
         t.handles.keep(self.key, handle);
         self.head_at = t.now;
     }
 
     /// Goes on where the record says.
-    fn resume(&mut self, t: &mut Turn<'_, '_>, known: &Checkpoint, look: &Look, file: File) -> Next {
+    fn resume(
+        &mut self,
+        t: &mut Turn<'_, '_>,
+        known: &Checkpoint,
+        look: &Look,
+        file: File,
+    ) -> Next {
         self.record = known.id;
         let read_once = self.zipped || t.shared.mode == Mode::Read;
         if known.finished && read_once && (self.zipped || known.pos >= look.size) {
@@ -329,7 +361,10 @@ impl Tail {
         self.keep(t, file);
         if !self.zipped && known.pos > look.size {
             t.notices.truncated(&self.path);
-            self.record = t.shared.positions.insert(look.key(self.head, &self.path), 0, t.wall);
+            self.record = t
+                .shared
+                .positions
+                .insert(look.key(self.head, &self.path), 0, t.wall);
             self.go_live(t, 0);
         } else {
             self.go_live(t, known.pos);
@@ -381,13 +416,21 @@ impl Tail {
 
     /// Nothing about the file has changed for a moment: whoever wrote it is done.
     fn has_settled(&self, look: &Look, t: &Turn<'_, '_>) -> bool {
-        t.wall.duration_since(look.changed).is_ok_and(|age| age >= t.shared.stat_interval)
+        t.wall
+            .duration_since(look.changed)
+            .is_ok_and(|age| age >= t.shared.stat_interval)
     }
 
-    fn framer<'f>(framer: &'f mut Option<Box<dyn Framer>>, shared: &Shared, pos: u64) -> &'f mut dyn Framer {
+    fn framer<'f>(
+        framer: &'f mut Option<Box<dyn Framer>>,
+        shared: &Shared,
+        pos: u64,
+    ) -> &'f mut dyn Framer {
         framer
             .get_or_insert_with(|| {
-                let mut framer = shared.codec.framer(&Framing::Lines(shared.delimiter.clone()));
+                let mut framer = shared
+                    .codec
+                    .framer(&Framing::Lines(shared.delimiter.clone()));
                 framer.restart(pos);
                 framer
             })
@@ -397,7 +440,10 @@ impl Tail {
     // ---- a plain file
 
     fn follow(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
-        let open = t.handles.get(self.key).map(|handle| Look::into(handle.file()));
+        let open = t
+            .handles
+            .get(self.key)
+            .map(|handle| Look::into(handle.file()));
         let is_open = open.is_some();
         let look = match open {
             Some(look) => look?,
@@ -443,9 +489,13 @@ impl Tail {
     /// goes on too.
     fn begins_as_before(&mut self, t: &mut Turn<'_, '_>) -> io::Result<bool> {
         self.head_at = t.now;
-        let Some(handle) = t.handles.get(self.key) else { return Ok(true) };
+        let Some(handle) = t.handles.get(self.key) else {
+            return Ok(true);
+        };
         let start = first_bytes(handle.file())?;
-        let as_before = start.get(..self.head.bytes as usize).is_some_and(|start| Head::of(start) == self.head);
+        let as_before = start
+            .get(..self.head.bytes as usize)
+            .is_some_and(|start| Head::of(start) == self.head);
         if !as_before && !start.iter().all(|byte| *byte == 0) {
             return Ok(false);
         }
@@ -458,8 +508,12 @@ impl Tail {
     }
 
     fn read_on(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
-        let Some(handle) = t.handles.to_read(self.key) else { return Ok(Next::Again) };
-        let want = usize::try_from(self.size - self.pos).unwrap_or(usize::MAX).min(t.want);
+        let Some(handle) = t.handles.to_read(self.key) else {
+            return Ok(Next::Again);
+        };
+        let want = usize::try_from(self.size - self.pos)
+            .unwrap_or(usize::MAX)
+            .min(t.want);
         let (from, recs) = (t.block.buf.len(), t.block.recs.len());
         let read = handle.read(&mut t.block.buf, self.pos, want)?;
         if read == 0 {
@@ -475,12 +529,19 @@ impl Tail {
         if self.head.bytes < HEAD_BYTES && u64::from(self.head.bytes) < self.size {
             self.begins_as_before(t)?;
         }
-        Ok(if self.pos < self.size { Next::Again } else { Next::In(t.hot_pause) })
+        Ok(if self.pos < self.size {
+            Next::Again
+        } else {
+            Next::In(t.hot_pause)
+        })
     }
 
     /// Ends the run, if there is one. Bytes that made no record were copied by the framer and need no room.
     fn tell(&mut self, t: &mut Turn<'_, '_>, recs_before: usize, from: usize) {
-        let settled = self.framer.as_ref().map_or(self.told, |framer| framer.settled());
+        let settled = self
+            .framer
+            .as_ref()
+            .map_or(self.told, |framer| framer.settled());
         if t.block.recs.len() > recs_before || settled > self.told {
             t.block.end_run(self.stream, &self.attrs, settled);
             self.told = settled;
@@ -512,8 +573,14 @@ impl Tail {
         };
         self.head = Head::of(&start);
         self.framer = None;
-        let look = Look { birth: self.birth, ..Look::nameless(self.id) };
-        self.record = t.shared.positions.insert(look.key(self.head, &self.path), 0, t.wall);
+        let look = Look {
+            birth: self.birth,
+            ..Look::nameless(self.id)
+        };
+        self.record = t
+            .shared
+            .positions
+            .insert(look.key(self.head, &self.path), 0, t.wall);
         self.go_live(t, 0);
         self.grown = t.now;
         Ok(Next::Again)
@@ -535,9 +602,17 @@ impl Tail {
         let lost_name = deleted || self.rotated;
         let holding = self.framer.as_ref().filter(|framer| framer.is_holding());
         let auto_flush = holding.and_then(|framer| framer.auto_flush());
-        let patience = [auto_flush, t.shared.last_line_timeout.filter(|_| holding.is_some())].into_iter().flatten().min();
+        let patience = [
+            auto_flush,
+            t.shared.last_line_timeout.filter(|_| holding.is_some()),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         let closes = silence >= t.shared.close_older;
-        if holding.is_some() && (closes || quiet && lost_name || patience.is_some_and(|limit| silence >= limit)) {
+        if holding.is_some()
+            && (closes || quiet && lost_name || patience.is_some_and(|limit| silence >= limit))
+        {
             self.flush(t);
         }
         if deleted && quiet || !is_open && self.nameless && quiet {
@@ -552,7 +627,11 @@ impl Tail {
         }
         self.pause = (self.pause * 2).clamp(t.hot_pause.min(stat), stat);
         let patience = patience.map_or(stat, |limit| limit.saturating_sub(silence));
-        Next::In(if patience.is_zero() { self.pause } else { self.pause.min(patience) })
+        Next::In(if patience.is_zero() {
+            self.pause
+        } else {
+            self.pause.min(patience)
+        })
     }
 
     /// A file that is read once was read to its end.
@@ -563,7 +642,9 @@ impl Tail {
         self.phase = Phase::Ended;
         if let Some(stream) = self.stream {
             if t.shared.mode == Mode::Read {
-                t.shared.positions.complete_when_answered(stream, self.complete());
+                t.shared
+                    .positions
+                    .complete_when_answered(stream, self.complete());
             }
             t.leaving.push((stream, self.told));
         }
@@ -571,13 +652,20 @@ impl Tail {
     }
 
     fn complete(&self) -> Complete {
-        Complete { path: self.path.clone(), id: self.id, size: self.size, intact: !self.damaged }
+        Complete {
+            path: self.path.clone(),
+            id: self.id,
+            size: self.size,
+            intact: !self.damaged,
+        }
     }
 
     // ---- a compressed file
 
     fn unzip(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
-        let Some(unzip) = self.unzip_handle(t.handles)? else { return Ok(self.replaced(t)) };
+        let Some(unzip) = self.unzip_handle(t.handles)? else {
+            return Ok(self.replaced(t));
+        };
         if unzip.at() < self.pos {
             let behind = self.pos - unzip.at();
             return match unzip.skip(behind.min(SKIP_PER_TURN)) {
@@ -628,7 +716,9 @@ impl Tail {
                 }
                 Ok(self.end_damaged(t, "ends in the middle"))
             }
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Ok(self.end_damaged(t, &error.to_string())),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                Ok(self.end_damaged(t, &error.to_string()))
+            }
             _ => Err(io::Error::new(error.kind(), error.to_string())),
         }
     }
@@ -641,7 +731,9 @@ impl Tail {
 
     /// Decodes the whole file once, for `check_archive_validity`.
     fn check(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
-        let Some(unzip) = self.unzip_handle(t.handles)? else { return Ok(self.replaced(t)) };
+        let Some(unzip) = self.unzip_handle(t.handles)? else {
+            return Ok(self.replaced(t));
+        };
         match unzip.skip(SKIP_PER_TURN) {
             Ok(0) => {
                 t.handles.close(self.key);
@@ -663,22 +755,44 @@ impl Tail {
         let mut start = Vec::new();
         let mut unzip = Unzip::new(t.handles.open(&self.path)?);
         // What cannot be decoded is told when it is read.
-        while start.len() < HEAD_BYTES as usize && unzip.read(&mut start, HEAD_BYTES as usize).is_ok_and(|read| read > 0) {}
+        while start.len() < HEAD_BYTES as usize
+            && unzip
+                .read(&mut start, HEAD_BYTES as usize)
+                .is_ok_and(|read| read > 0)
+        {}
         let alike = t.shared.positions.beginning_like(&start);
-        Ok(alike.into_iter().filter_map(|record| self.as_copy(&record)).max_by_key(|copy| copy.pos))
+        Ok(alike
+            .into_iter()
+            .filter_map(|record| self.as_copy(&record))
+            .max_by_key(|copy| copy.pos))
     }
 
     fn as_copy(&self, record: &Checkpoint) -> Option<CopyOf> {
-        let Key::File(original) = &record.key else { return None };
-        if record.id == self.record || u64::from(original.head.bytes) < record.pos.min(u64::from(HEAD_BYTES)) {
+        let Key::File(original) = &record.key else {
+            return None;
+        };
+        if record.id == self.record
+            || u64::from(original.head.bytes) < record.pos.min(u64::from(HEAD_BYTES))
+        {
             return None;
         }
         let there = Look::at(&original.path);
-        let gone = !there.is_ok_and(|look| look.id == FileId { device: original.device, inode: original.inode });
+        let gone = !there.is_ok_and(|look| {
+            look.id
+                == FileId {
+                    device: original.device,
+                    inode: original.inode,
+                }
+        });
         let related = original.path.parent() == self.path.parent()
-            && stem(&original.path).is_some_and(|name| stem(&self.path).is_some_and(|own| own == name));
+            && stem(&original.path)
+                .is_some_and(|name| stem(&self.path).is_some_and(|own| own == name));
         let full = original.head.bytes == HEAD_BYTES;
-        Some(CopyOf { record: record.id, pos: record.pos, may_be_longer: gone && related && full })
+        Some(CopyOf {
+            record: record.id,
+            pos: record.pos,
+            may_be_longer: gone && related && full,
+        })
     }
 
     /// Passes over what was read of the original: at its end, or where the original's reader stopped, the position is
@@ -694,7 +808,9 @@ impl Tail {
             self.phase = Phase::Found;
             return Ok(Next::In(t.shared.stat_interval));
         }
-        let Some(unzip) = self.unzip_handle(t.handles)? else { return Ok(self.replaced(t)) };
+        let Some(unzip) = self.unzip_handle(t.handles)? else {
+            return Ok(self.replaced(t));
+        };
         let left = copy.pos - unzip.at();
         let longer = match unzip.skip(left.clamp(1, SKIP_PER_TURN)) {
             Ok(skipped) if skipped > 0 && left > 0 => return Ok(Next::Again),
@@ -707,7 +823,11 @@ impl Tail {
         log::info!(
             "file: {} is the compressed copy of a file that was read before: {}",
             self.path.display(),
-            if longer { "goes on where that ended" } else { "not read again" }
+            if longer {
+                "goes on where that ended"
+            } else {
+                "not read again"
+            }
         );
         let next = self.begin_by_itself(t, copy.pos)?;
         Ok(if longer { next } else { self.end(t) })
@@ -716,7 +836,10 @@ impl Tail {
     fn begin_by_itself(&mut self, t: &mut Turn<'_, '_>, pos: u64) -> io::Result<Next> {
         t.handles.close(self.key);
         let look = Look::at(&self.path)?;
-        self.record = t.shared.positions.insert(look.key(self.head, &self.path), pos, t.wall);
+        self.record = t
+            .shared
+            .positions
+            .insert(look.key(self.head, &self.path), pos, t.wall);
         self.go_live(t, pos);
         Ok(Next::Again)
     }
@@ -734,7 +857,8 @@ fn earlier(now: Instant, wall: SystemTime, then: SystemTime) -> Instant {
 }
 
 fn is_named_gzip(path: &std::path::Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "gz" || ending == "gzip")
+    path.extension()
+        .is_some_and(|ending| ending == "gz" || ending == "gzip")
 }
 
 /// The name without what rotation appends to it: `.gz`, numbers and dates.
@@ -744,7 +868,10 @@ fn stem(path: &std::path::Path) -> Option<&[u8]> {
         name = name.strip_suffix(ending).unwrap_or(name);
     }
     let appended = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
-    let kept = name.iter().rposition(|byte| !appended(byte)).map_or(0, |at| at + 1);
+    let kept = name
+        .iter()
+        .rposition(|byte| !appended(byte))
+        .map_or(0, |at| at + 1);
     name.get(..kept)
 }
 
@@ -755,8 +882,18 @@ mod tests {
 
     #[test]
     fn what_rotation_appends_is_no_part_of_the_stem() {
-        for name in ["app.log", "app.log.1", "app.log.12.gz", "app.log-20240131.gz", "app.log.2024-01-31_10"] {
-            assert_eq!(stem(Path::new(&format!("/x/{name}"))), Some(&b"app.log"[..]), "{name}");
+        for name in [
+            "app.log",
+            "app.log.1",
+            "app.log.12.gz",
+            "app.log-20240131.gz",
+            "app.log.2024-01-31_10",
+        ] {
+            assert_eq!(
+                stem(Path::new(&format!("/x/{name}"))),
+                Some(&b"app.log"[..]),
+                "{name}"
+            );
         }
     }
 }

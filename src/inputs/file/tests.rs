@@ -10,8 +10,8 @@ use crate::delivery::{Delivery, Outcome, Ticket};
 use crate::event::{Batch, EventId};
 use crate::plugin::testing::{build, parse_plugin};
 use crate::plugin::{
-    Block, Build, Catalogue, Checkpoints, Codec, DecodeCx, Ecs, Fill, FillCx, Framer, Framing, Make, PluginMetrics,
-    PluginSpec, Source,
+    Block, Build, Catalogue, Checkpoints, Codec, DecodeCx, Ecs, Fill, FillCx, Framer, Framing,
+    Make, PluginMetrics, PluginSpec, Source,
 };
 
 use super::positions::SharedPositions;
@@ -33,7 +33,12 @@ impl TestFramer {
             let mut from = 0;
             let end = loop {
                 let rest = self.held.get(from..).unwrap_or_default();
-                let Some(at) = rest.windows(self.delimiter.len()).position(|it| it == self.delimiter) else { return };
+                let Some(at) = rest
+                    .windows(self.delimiter.len())
+                    .position(|it| it == self.delimiter)
+                else {
+                    return;
+                };
                 let next = from + at + self.delimiter.len();
                 match self.held.get(next) {
                     Some(b' ') if self.joins => from = next,
@@ -51,10 +56,16 @@ impl TestFramer {
 
 impl Framer for TestFramer {
     fn feed(&mut self, block: &mut Block, from: usize, pos: u64) {
-        assert_eq!(pos, self.start + self.held.len() as u64, "bytes come in order");
+        assert_eq!(
+            pos,
+            self.start + self.held.len() as u64,
+            "bytes come in order"
+        );
         // A quadratic search would make the test of long lines slow.
         let fresh = block.buf.split_off(from);
-        let has_end = fresh.windows(self.delimiter.len()).any(|it| it == self.delimiter);
+        let has_end = fresh
+            .windows(self.delimiter.len())
+            .any(|it| it == self.delimiter);
         self.held.extend_from_slice(&fresh);
         if has_end || self.joins {
             self.cut(block);
@@ -63,7 +74,9 @@ impl Framer for TestFramer {
 
     fn flush(&mut self, block: &mut Block) {
         let held = std::mem::take(&mut self.held);
-        let text = held.strip_suffix(self.delimiter.as_slice()).unwrap_or(&held);
+        let text = held
+            .strip_suffix(self.delimiter.as_slice())
+            .unwrap_or(&held);
         block.push_record(&[text], self.start, 0);
         self.start += held.len() as u64;
     }
@@ -90,8 +103,15 @@ struct TestCodec(bool);
 
 impl Codec for TestCodec {
     fn framer(&self, framing: &Framing) -> Box<dyn Framer> {
-        let Framing::Lines(delimiter) = framing else { panic!("files are cut into lines") };
-        Box::new(TestFramer { delimiter: delimiter.clone(), joins: self.0, held: Vec::new(), start: 0 })
+        let Framing::Lines(delimiter) = framing else {
+            panic!("files are cut into lines")
+        };
+        Box::new(TestFramer {
+            delimiter: delimiter.clone(),
+            joins: self.0,
+            held: Vec::new(),
+            start: 0,
+        })
     }
     fn decode(&self, _: &mut Batch, _: &[crate::plugin::Rec], _: &mut DecodeCx<'_>) {}
     fn encode(&self, _: &mut Batch, _: EventId, _: &mut Vec<u8>, _: &mut Vec<u8>) {}
@@ -102,8 +122,18 @@ fn no_options() -> &'static [crate::plugin::OptionSpec] {
 }
 
 const CATALOGUE: Catalogue = Catalogue(&[
-    PluginSpec { name: "plain", about: "", options: no_options, make: Make::Codec(|_, _| Some(Arc::new(TestCodec(false)))) },
-    PluginSpec { name: "joins", about: "", options: no_options, make: Make::Codec(|_, _| Some(Arc::new(TestCodec(true)))) },
+    PluginSpec {
+        name: "plain",
+        about: "",
+        options: no_options,
+        make: Make::Codec(|_, _| Some(Arc::new(TestCodec(false)))),
+    },
+    PluginSpec {
+        name: "joins",
+        about: "",
+        options: no_options,
+        make: Make::Codec(|_, _| Some(Arc::new(TestCodec(true)))),
+    },
 ]);
 
 /// A folder with logs and a data path, and the input that runs over it.
@@ -138,7 +168,10 @@ fn input(config: &str) -> FileInput {
             metadata_host: build.path("[@metadata][host]"),
             offset: None,
         };
-        Some(FileInput { config, fields: Arc::new(fields) })
+        Some(FileInput {
+            config,
+            fields: Arc::new(fields),
+        })
     });
     made.unwrap_or_else(|| panic!("{diagnostics:?}"))
 }
@@ -161,7 +194,9 @@ impl Home {
     }
 
     fn tail(more: &str) -> Self {
-        Home::new(&format!("path => 'DIR/*.log*' start_position => beginning {more}"))
+        Home::new(&format!(
+            "path => 'DIR/*.log*' start_position => beginning {more}"
+        ))
     }
 
     fn read(more: &str) -> Self {
@@ -177,7 +212,11 @@ impl Home {
     }
 
     fn append(&self, name: &str, text: &str) {
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.path(name))
+            .unwrap();
         file.write_all(text.as_bytes()).unwrap();
     }
 
@@ -193,8 +232,16 @@ impl Home {
     }
 
     fn start(&mut self) {
-        let config = self.config.replace("DIR", &self.path("").display().to_string().trim_end_matches('/'));
-        let (source, positions) = input(&config).open(&self.dir.path().join("data"), Arc::new(PluginMetrics::default())).unwrap();
+        let config = self.config.replace(
+            "DIR",
+            &self.path("").display().to_string().trim_end_matches('/'),
+        );
+        let (source, positions) = input(&config)
+            .open(
+                &self.dir.path().join("data"),
+                Arc::new(PluginMetrics::default()),
+            )
+            .unwrap();
         self.running = Some(Running {
             source,
             positions,
@@ -211,8 +258,12 @@ impl Home {
         }
         let running = self.running.as_mut().unwrap();
         let mut block = Block::default();
-        let mut cx =
-            FillCx { delivery: &running.delivery, stopping: false, max_records: None, block_bytes: self.block_bytes };
+        let mut cx = FillCx {
+            delivery: &running.delivery,
+            stopping: false,
+            max_records: None,
+            block_bytes: self.block_bytes,
+        };
         let fill = running.source.fill(&mut block, &mut cx);
         running.ended |= fill == Fill::Ended;
         let mut texts = Vec::new();
@@ -221,7 +272,11 @@ impl Home {
             let recs = &block.recs[at..run.recs_end as usize];
             at = run.recs_end as usize;
             let path = String::from_utf8_lossy(&run.attrs.fields[0].text).into_owned();
-            let name = Path::new(&path).file_name().unwrap().to_string_lossy().into_owned();
+            let name = Path::new(&path)
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
             for rec in recs {
                 let text = &block.buf[rec.off as usize..(rec.off + rec.len) as usize];
                 texts.push(format!("{name}:{}", String::from_utf8_lossy(text)));
@@ -272,7 +327,10 @@ impl Home {
     }
 
     fn short(&self) -> Vec<String> {
-        self.got.iter().map(|text| text.chars().take(60).collect()).collect()
+        self.got
+            .iter()
+            .map(|text| text.chars().take(60).collect())
+            .collect()
     }
 
     fn expect(&mut self, texts: &[&str]) {
@@ -295,10 +353,12 @@ impl Home {
     fn kill(&mut self) {
         if let Some(running) = self.running.take() {
             let mut store = PathBuf::new();
-            let before = fs::read_dir(self.dir.path().join("data/plugins/inputs/file")).ok().and_then(|mut dir| {
-                store = dir.next()?.ok()?.path();
-                fs::read(&store).ok()
-            });
+            let before = fs::read_dir(self.dir.path().join("data/plugins/inputs/file"))
+                .ok()
+                .and_then(|mut dir| {
+                    store = dir.next()?.ok()?.path();
+                    fs::read(&store).ok()
+                });
             drop(running);
             if let Some(before) = before {
                 fs::write(store, before).unwrap();
@@ -327,7 +387,14 @@ fn a_growing_file_is_followed_and_half_lines_wait() {
     home.append("a.log", "ee\nfour\r\n");
     home.expect(&["a.log:three", "a.log:four\r"]);
     assert_eq!(home.offsets, [0, 4, 8, 14]);
-    assert!(home.running.as_ref().unwrap().source.idle_reason().contains("all read"));
+    assert!(
+        home.running
+            .as_ref()
+            .unwrap()
+            .source
+            .idle_reason()
+            .contains("all read")
+    );
 }
 
 #[test]
@@ -396,11 +463,21 @@ fn a_deleted_file_is_read_to_its_end_while_it_is_open() {
     let mut home = Home::tail("");
     home.write("a.log", "1\n");
     home.expect(&["a.log:1"]);
-    let mut writer = fs::OpenOptions::new().append(true).open(home.path("a.log")).unwrap();
+    let mut writer = fs::OpenOptions::new()
+        .append(true)
+        .open(home.path("a.log"))
+        .unwrap();
     fs::remove_file(home.path("a.log")).unwrap();
     writer.write_all(b"2\nhalf").unwrap();
     home.expect(&["a.log:2", "a.log:half"]);
-    home.until("the file is let go", |home| home.running.as_ref().unwrap().source.idle_reason().contains("0 files"));
+    home.until("the file is let go", |home| {
+        home.running
+            .as_ref()
+            .unwrap()
+            .source
+            .idle_reason()
+            .contains("0 files")
+    });
     home.write("a.log", "again\n");
     home.expect(&["a.log:again"]);
 }
@@ -485,12 +562,18 @@ fn files_share_a_block_and_excluded_ones_are_left_out() {
 
 #[test]
 fn sorting_orders_files_that_are_found_together() {
-    let mut home = Home::read("file_sort_by => path file_sort_direction => desc file_completed_action => log file_completed_log_path => '/dev/null'");
+    let mut home = Home::read(
+        "file_sort_by => path file_sort_direction => desc file_completed_action => log file_completed_log_path => '/dev/null'",
+    );
     home.block_bytes = 16;
     home.write("a", "1\n2\n3\n4\n5\n6\n7\n8\n9\n0\n1\n2\n");
     home.write("b", "1\n2\n3\n4\n5\n6\n7\n8\n9\n0\n1\n2\n");
     home.until("all", |home| home.got.len() == 24);
-    assert!(home.got[..12].iter().all(|text| text.starts_with("b:")), "{:?}", home.got);
+    assert!(
+        home.got[..12].iter().all(|text| text.starts_with("b:")),
+        "{:?}",
+        home.got
+    );
 }
 
 #[test]
@@ -516,7 +599,14 @@ fn read_mode_deletes_a_file_only_after_its_answers() {
     home.answers = true;
     home.until("the end", |home| home.running.as_ref().unwrap().ended);
     assert!(!home.path("a.txt").exists() && !home.path("empty.txt").exists());
-    assert!(home.running.as_ref().unwrap().positions.records().is_empty());
+    assert!(
+        home.running
+            .as_ref()
+            .unwrap()
+            .positions
+            .records()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -525,19 +615,27 @@ fn read_mode_logs_completed_files_once_and_reads_names_that_come_back() {
     let log = home.dir.path().join("done");
     home.config = home.config.replace(
         "mode",
-        &format!("file_completed_action => log_and_delete file_completed_log_path => '{}' mode", log.display()),
+        &format!(
+            "file_completed_action => log_and_delete file_completed_log_path => '{}' mode",
+            log.display()
+        ),
     );
     for round in 0..4 {
         home.write("a.txt", format!("{round}\n"));
         home.expect(&[&format!("a.txt:{round}")]);
         home.until("it is deleted", |home| !home.path("a.txt").exists());
     }
-    assert_eq!(fs::read_to_string(log).unwrap(), format!("{}\n", home.path("a.txt").display()).repeat(4));
+    assert_eq!(
+        fs::read_to_string(log).unwrap(),
+        format!("{}\n", home.path("a.txt").display()).repeat(4)
+    );
 }
 
 #[test]
 fn read_mode_goes_on_after_a_kill_and_completes_what_was_answered() {
-    let mut home = Home::read("sincedb_write_interval => 0 file_completed_action => log file_completed_log_path => 'LOG'");
+    let mut home = Home::read(
+        "sincedb_write_interval => 0 file_completed_action => log file_completed_log_path => 'LOG'",
+    );
     let log = home.dir.path().join("done");
     home.config = home.config.replace("LOG", &log.display().to_string());
     home.write("a.txt", "1\n2\n");
@@ -556,7 +654,9 @@ fn read_mode_goes_on_after_a_kill_and_completes_what_was_answered() {
 fn a_compressed_file_is_read_once_and_resumed_in_the_middle() {
     let mut home = Home::tail("sincedb_write_interval => 0");
     home.block_bytes = 4096;
-    let lines: Vec<String> = (0..3000).map(|n| format!("line {n} of the compressed file")).collect();
+    let lines: Vec<String> = (0..3000)
+        .map(|n| format!("line {n} of the compressed file"))
+        .collect();
     home.write_gz("a.log.gz", lines.join("\n"));
     home.until("half of it", |home| home.got.len() > 1000);
     home.answers = false;
@@ -564,10 +664,20 @@ fn a_compressed_file_is_read_once_and_resumed_in_the_middle() {
     home.kill();
     let before = home.got.len();
     home.answers = true;
-    home.until("all of it", |home| home.got.last().is_some_and(|text| text.ends_with("line 2999 of the compressed file")));
-    assert!(home.got.len() >= 3000 && home.got.len() < 3000 + before / 2, "{before} {}", home.got.len());
+    home.until("all of it", |home| {
+        home.got
+            .last()
+            .is_some_and(|text| text.ends_with("line 2999 of the compressed file"))
+    });
+    assert!(
+        home.got.len() >= 3000 && home.got.len() < 3000 + before / 2,
+        "{before} {}",
+        home.got.len()
+    );
     home.got.clear();
-    home.until("finished", |home| home.running.as_ref().unwrap().positions.records()[0].finished);
+    home.until("finished", |home| {
+        home.running.as_ref().unwrap().positions.records()[0].finished
+    });
     home.stop();
     home.quiet(100);
     home.rename("a.log.gz", "a.log.2.gz");
@@ -599,7 +709,15 @@ fn the_compressed_copy_of_a_file_that_was_read_is_not_read_again() {
             home.got.sort();
             home.expect(&["a.log.2.gz:the rest", "a.log:another beginning"]);
         }
-        assert!(home.running.as_ref().unwrap().positions.records().iter().any(|record| record.finished));
+        home.until("the copy is finished", |home| {
+            home.running
+                .as_ref()
+                .unwrap()
+                .positions
+                .records()
+                .iter()
+                .any(|record| record.finished)
+        });
     }
 }
 
@@ -621,7 +739,9 @@ fn a_damaged_archive_yields_its_beginning_and_is_kept() {
     let bytes = fs::read(home.path("a.gz")).unwrap();
     home.write("a.gz", &bytes[..bytes.len() - 2000]);
     home.until("finished", |home| {
-        home.running.as_ref().is_some_and(|it| it.positions.records().iter().any(|it| it.state.is_some()))
+        home.running
+            .as_ref()
+            .is_some_and(|it| it.positions.records().iter().any(|it| it.state.is_some()))
     });
     assert!(home.got.len() > 5000 && home.path("a.gz").exists());
     let mut home = Home::read("check_archive_validity => true");
@@ -636,10 +756,17 @@ fn a_sincedb_of_the_original_is_taken_over() {
     use std::os::unix::fs::MetadataExt;
     let mut home = Home::tail("sincedb_path => 'SINCEDB'");
     let sincedb = home.dir.path().join("sincedb");
-    home.config = home.config.replace("SINCEDB", &sincedb.display().to_string());
+    home.config = home
+        .config
+        .replace("SINCEDB", &sincedb.display().to_string());
     home.write("a.log", "1\n2\n3\n");
     let meta = fs::metadata(home.path("a.log")).unwrap();
-    let line = format!("{} 0 {} 4 1700000000.5 {}\n", meta.ino(), meta.dev(), home.path("a.log").display());
+    let line = format!(
+        "{} 0 {} 4 1700000000.5 {}\n",
+        meta.ino(),
+        meta.dev(),
+        home.path("a.log").display()
+    );
     fs::write(&sincedb, &line).unwrap();
     home.expect(&["a.log:3"]);
     home.stop();
@@ -668,7 +795,12 @@ fn old_files_are_left_out_until_they_change() {
     let mut home = Home::tail("ignore_older => 100");
     home.write("a.log", "old\n");
     let past = std::time::SystemTime::now() - Duration::from_secs(1000);
-    fs::File::options().append(true).open(home.path("a.log")).unwrap().set_modified(past).unwrap();
+    fs::File::options()
+        .append(true)
+        .open(home.path("a.log"))
+        .unwrap()
+        .set_modified(past)
+        .unwrap();
     home.quiet(100);
     home.append("a.log", "new\n");
     home.expect(&["a.log:new"]);
@@ -701,7 +833,12 @@ fn stopping_yields_nothing_more_and_keeps_the_half_line() {
     home.expect(&["a.log:1"]);
     let running = home.running.as_mut().unwrap();
     let mut block = Block::default();
-    let mut cx = FillCx { delivery: &running.delivery, stopping: true, max_records: None, block_bytes: 1 << 20 };
+    let mut cx = FillCx {
+        delivery: &running.delivery,
+        stopping: true,
+        max_records: None,
+        block_bytes: 1 << 20,
+    };
     assert_eq!(running.source.fill(&mut block, &mut cx), Fill::Ended);
     assert!(block.recs.is_empty() && block.runs.is_empty());
     home.stop();
@@ -713,22 +850,42 @@ fn stopping_yields_nothing_more_and_keeps_the_half_line() {
 fn bad_options_are_refused_with_their_reason() {
     let errors = |config: &str| {
         let plugin = parse_plugin(config);
-        let Make::Input(make) = SPEC.make else { panic!() };
-        let (made, _, diagnostics) = build(CATALOGUE, Ecs::V8, |build| make(&plugin, build).is_some());
-        (made, diagnostics.iter().map(|it| it.message.clone()).collect::<Vec<_>>().join("; "))
+        let Make::Input(make) = SPEC.make else {
+            panic!()
+        };
+        let (made, _, diagnostics) =
+            build(CATALOGUE, Ecs::V8, |build| make(&plugin, build).is_some());
+        (
+            made,
+            diagnostics
+                .iter()
+                .map(|it| it.message.clone())
+                .collect::<Vec<_>>()
+                .join("; "),
+        )
     };
     for (config, part) in [
         ("file { path => 'logs/*.log' }", "absolute path"),
         ("file { }", "needs the option `path`"),
-        ("file { path => '/x' mode => read file_completed_action => log }", "file_completed_log_path"),
-        ("file { path => '/x' sincedb_path => '/tmp' }", "not a folder"),
-        ("file { path => '/x' stat_interval => 'often' }", "must be a number or a text"),
+        (
+            "file { path => '/x' mode => read file_completed_action => log }",
+            "file_completed_log_path",
+        ),
+        (
+            "file { path => '/x' sincedb_path => '/tmp' }",
+            "not a folder",
+        ),
+        (
+            "file { path => '/x' stat_interval => 'often' }",
+            "must be a number or a text",
+        ),
         ("file { path => '/x' exclude => '[' }", "invalid glob"),
     ] {
         let (made, text) = errors(config);
         assert!(!made && text.contains(part), "{config}: {text}");
     }
-    let (made, text) = errors("file { path => '/x' exit_after_read => true offset_field => '[log][offset]' }");
+    let (made, text) =
+        errors("file { path => '/x' exit_after_read => true offset_field => '[log][offset]' }");
     assert!(made && text.contains("read mode only"));
 }
 
@@ -739,6 +896,10 @@ fn a_missing_permission_is_told_and_the_rest_is_read() {
     fs::create_dir(home.path("b.log")).unwrap();
     home.expect(&["a.log:1"]);
     let source = &home.running.as_ref().unwrap().source;
-    assert!(source.idle_reason().starts_with("file: 1 files"), "{}", source.idle_reason());
+    assert!(
+        source.idle_reason().starts_with("file: 1 files"),
+        "{}",
+        source.idle_reason()
+    );
     assert_eq!(source.lag(), 0);
 }

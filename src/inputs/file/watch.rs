@@ -48,7 +48,10 @@ impl Pattern {
         }
         let mut alternatives = Vec::new();
         expand_braces(text, &mut alternatives)?;
-        alternatives.iter().map(|text| Self::parse_one(text)).collect()
+        alternatives
+            .iter()
+            .map(|text| Self::parse_one(text))
+            .collect()
     }
 
     fn parse_one(text: &str) -> Result<Pattern, String> {
@@ -100,7 +103,9 @@ fn expand_braces(text: &str, out: &mut Vec<String>) -> Result<(), String> {
             b',' if depth == 1 => cuts.push(at),
             b'}' if depth > 0 => {
                 depth -= 1;
-                let (0, Some(from)) = (depth, open) else { continue };
+                let (0, Some(from)) = (depth, open) else {
+                    continue;
+                };
                 let (before, after) = (&text[..from], &text[at + 1..]);
                 cuts.push(at);
                 let mut start = from + 1;
@@ -201,7 +206,11 @@ impl Watch {
         self.visited = 0;
         self.stack.clear();
         for pattern in (0..self.patterns.len()).rev() {
-            self.stack.push(Place { dir: PathBuf::from("/"), pattern, part: 0 });
+            self.stack.push(Place {
+                dir: PathBuf::from("/"),
+                pattern,
+                part: 0,
+            });
         }
     }
 
@@ -225,9 +234,20 @@ impl Watch {
 
     /// Lets the next listing report a name again even if its inode is the same.
     pub fn forget(&mut self, path: &Path) {
-        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
-        for (pattern, parts) in self.patterns.iter().map(|pattern| pattern.parts.len()).enumerate() {
-            let place = Place { dir: dir.to_owned(), pattern, part: parts - 1 };
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            return;
+        };
+        for (pattern, parts) in self
+            .patterns
+            .iter()
+            .map(|pattern| pattern.parts.len())
+            .enumerate()
+        {
+            let place = Place {
+                dir: dir.to_owned(),
+                pattern,
+                part: parts - 1,
+            };
             if let Some(listing) = self.listings.get_mut(&place) {
                 listing.files.remove(name);
                 listing.modified = None;
@@ -246,7 +266,11 @@ impl Watch {
     }
 
     fn visit(&mut self, place: Place, wall: SystemTime, out: &mut Vec<Sight>) {
-        let Some(part) = self.patterns.get(place.pattern).and_then(|it| it.parts.get(place.part)) else {
+        let Some(part) = self
+            .patterns
+            .get(place.pattern)
+            .and_then(|it| it.parts.get(place.part))
+        else {
             return;
         };
         let last = self.patterns[place.pattern].parts.len() == place.part + 1;
@@ -257,10 +281,17 @@ impl Watch {
             }
             Part::Name(name) => {
                 let dir = place.dir.join(name);
-                self.stack.push(Place { dir, part: place.part + 1, ..place });
+                self.stack.push(Place {
+                    dir,
+                    part: place.part + 1,
+                    ..place
+                });
             }
             Part::AnyDepth => {
-                self.stack.push(Place { part: place.part + 1, ..place.clone() });
+                self.stack.push(Place {
+                    part: place.part + 1,
+                    ..place.clone()
+                });
                 self.visit_folder(place, wall, out);
             }
             Part::Glob(..) => self.visit_folder(place, wall, out),
@@ -291,24 +322,44 @@ impl Watch {
         let known = self.listings.get(&place);
         let unchanged = known.is_some_and(|known| !known.fresh && known.modified == Some(modified));
         if self.full || !unchanged {
-            let fresh = wall.duration_since(modified).map_or(true, |age| age < FRESH);
+            let fresh = wall
+                .duration_since(modified)
+                .map_or(true, |age| age < FRESH);
             if let Err(error) = self.list(&place, modified, fresh, out) {
                 return self.drop_listing(&place, &error, out);
             }
         }
-        let Some(listing) = self.listings.get_mut(&place) else { return };
+        let Some(listing) = self.listings.get_mut(&place) else {
+            return;
+        };
         listing.round = self.round;
         let any_depth = matches!(
-            self.patterns.get(place.pattern).and_then(|it| it.parts.get(place.part)),
+            self.patterns
+                .get(place.pattern)
+                .and_then(|it| it.parts.get(place.part)),
             Some(Part::AnyDepth)
         );
-        let part = if any_depth { place.part } else { place.part + 1 };
+        let part = if any_depth {
+            place.part
+        } else {
+            place.part + 1
+        };
         for name in listing.folders.iter().rev() {
-            self.stack.push(Place { dir: place.dir.join(name), pattern: place.pattern, part });
+            self.stack.push(Place {
+                dir: place.dir.join(name),
+                pattern: place.pattern,
+                part,
+            });
         }
     }
 
-    fn list(&mut self, place: &Place, modified: SystemTime, fresh: bool, out: &mut Vec<Sight>) -> io::Result<()> {
+    fn list(
+        &mut self,
+        place: &Place,
+        modified: SystemTime,
+        fresh: bool,
+        out: &mut Vec<Sight>,
+    ) -> io::Result<()> {
         let parts = &self.patterns[place.pattern].parts;
         let last = parts.len() == place.part + 1;
         let mut files = HashMap::new();
@@ -323,7 +374,9 @@ impl Watch {
                 Part::Glob(glob, dotted) if hidden && !dotted || !glob.is_match(&name) => continue,
                 part => matches!(part, Part::AnyDepth),
             };
-            let Ok(kind) = entry.file_type() else { continue };
+            let Ok(kind) = entry.file_type() else {
+                continue;
+            };
             if last {
                 if !kind.is_dir() && !self.exclude.is_match(&name) {
                     files.insert(name, (entry.ino(), kind.is_symlink()));
@@ -345,7 +398,10 @@ impl Watch {
                 out.push(Sight::Gone(place.dir.join(name)));
             }
         }
-        listing.files = files.into_iter().map(|(name, (inode, _))| (name, inode)).collect();
+        listing.files = files
+            .into_iter()
+            .map(|(name, (inode, _))| (name, inode))
+            .collect();
         listing.folders = folders;
         listing.modified = Some(modified);
         listing.fresh = fresh;
@@ -353,7 +409,10 @@ impl Watch {
     }
 
     fn drop_listing(&mut self, place: &Place, error: &io::Error, out: &mut Vec<Sight>) {
-        let absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+        let absent = matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        );
         if !absent && self.unreadable.len() < 1000 && self.unreadable.insert(place.dir.clone()) {
             log::warn!(
                 "file: cannot look into {}: {error}; give the user that runs logmill the right to read and enter it",
@@ -361,7 +420,12 @@ impl Watch {
             );
         }
         if let Some(listing) = self.listings.remove(place) {
-            out.extend(listing.files.into_keys().map(|name| Sight::Gone(place.dir.join(name))));
+            out.extend(
+                listing
+                    .files
+                    .into_keys()
+                    .map(|name| Sight::Gone(place.dir.join(name))),
+            );
         }
     }
 
@@ -372,7 +436,12 @@ impl Watch {
             if listing.round == round {
                 return true;
             }
-            out.extend(listing.files.keys().map(|name| Sight::Gone(place.dir.join(name))));
+            out.extend(
+                listing
+                    .files
+                    .keys()
+                    .map(|name| Sight::Gone(place.dir.join(name))),
+            );
             false
         });
     }
@@ -399,7 +468,9 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let patterns = globs
                 .iter()
-                .flat_map(|glob| Pattern::parse(&format!("{}/{glob}", dir.path().display())).unwrap())
+                .flat_map(|glob| {
+                    Pattern::parse(&format!("{}/{glob}", dir.path().display())).unwrap()
+                })
                 .collect();
             let exclude: Vec<String> = exclude.iter().map(|glob| (*glob).to_owned()).collect();
             let watch = Watch::new(patterns, name_globs(&exclude).unwrap());
@@ -417,7 +488,12 @@ mod tests {
             self.watch.begin(full);
             while !self.watch.step(1, SystemTime::now(), &mut out) {}
             let (mut found, mut gone) = (BTreeSet::new(), BTreeSet::new());
-            let short = |path: &Path| path.strip_prefix(self.dir.path()).unwrap().display().to_string();
+            let short = |path: &Path| {
+                path.strip_prefix(self.dir.path())
+                    .unwrap()
+                    .display()
+                    .to_string()
+            };
             for sight in &out {
                 match sight {
                     Sight::Found(path, _) => found.insert(short(path)),
@@ -434,15 +510,36 @@ mod tests {
 
     #[test]
     fn globs_find_what_they_say_and_no_hidden_names() {
-        let mut home = Home::new(&["*.log", "{a,b/c}/*.txt", "deep/**/x.log", "one.dat"], &["skip*"]);
+        let mut home = Home::new(
+            &["*.log", "{a,b/c}/*.txt", "deep/**/x.log", "one.dat"],
+            &["skip*"],
+        );
         for name in [
-            "x.log", ".h.log", "x.txt", "skip.log", "a/1.txt", "b/c/2.txt", "b/3.txt", "deep/x.log", "deep/1/x.log",
-            "deep/1/2/x.log", "deep/.git/x.log", "deep/1/y.log", "one.dat",
+            "x.log",
+            ".h.log",
+            "x.txt",
+            "skip.log",
+            "a/1.txt",
+            "b/c/2.txt",
+            "b/3.txt",
+            "deep/x.log",
+            "deep/1/x.log",
+            "deep/1/2/x.log",
+            "deep/.git/x.log",
+            "deep/1/y.log",
+            "one.dat",
         ] {
             home.write(name);
         }
-        let expected =
-            set(&["x.log", "a/1.txt", "b/c/2.txt", "deep/x.log", "deep/1/x.log", "deep/1/2/x.log", "one.dat"]);
+        let expected = set(&[
+            "x.log",
+            "a/1.txt",
+            "b/c/2.txt",
+            "deep/x.log",
+            "deep/1/x.log",
+            "deep/1/2/x.log",
+            "one.dat",
+        ]);
         assert_eq!(home.round(true), (expected, set(&[])));
         assert_eq!(home.round(true), (set(&[]), set(&[])));
     }
@@ -459,7 +556,10 @@ mod tests {
         fs::rename(path("a/1.log"), path("a/0.log")).unwrap();
         fs::write(path("a/1.log"), "new").unwrap();
         fs::remove_dir_all(path("b")).unwrap();
-        assert_eq!(home.round(false), (set(&["a/0.log", "a/1.log"]), set(&["b/3.log"])));
+        assert_eq!(
+            home.round(false),
+            (set(&["a/0.log", "a/1.log"]), set(&["b/3.log"]))
+        );
     }
 
     #[test]
@@ -472,7 +572,10 @@ mod tests {
         std::os::unix::fs::symlink(path("real"), path("links/there")).unwrap();
         std::os::unix::fs::symlink(path("deep"), path("deep/loop")).unwrap();
         std::os::unix::fs::symlink(path("real/1.log"), path("deep/link.log")).unwrap();
-        assert_eq!(home.round(true).0, set(&["links/there/1.log", "deep/2.log", "deep/link.log"]));
+        assert_eq!(
+            home.round(true).0,
+            set(&["links/there/1.log", "deep/2.log", "deep/link.log"])
+        );
     }
 
     #[test]
@@ -497,7 +600,11 @@ mod tests {
         assert_eq!(expand(r"/a\{b,c}").unwrap(), [r"/a\{b,c}"]);
         assert!(expand("/a{b").is_err());
         assert!(expand(&"{a,b}".repeat(11)).is_err());
-        assert!(Pattern::parse("var/log/*.log").unwrap_err().contains("absolute"));
+        assert!(
+            Pattern::parse("var/log/*.log")
+                .unwrap_err()
+                .contains("absolute")
+        );
         assert!(Pattern::parse("/var/[").is_err());
     }
 }
