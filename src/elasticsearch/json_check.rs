@@ -365,21 +365,45 @@ fn stops(word: u64) -> u64 {
     (below_blank | quote | slash | word) & (ONES * 0x80)
 }
 
-/// The offset of the first byte from `pos` on that ends a plain stretch of a string; the end of `bytes` at the latest.
+/// The offset of the first of 16 bytes that ends a plain stretch of a string; `None` when none does.
 #[inline]
-fn plain_end(bytes: &[u8], mut pos: usize) -> usize {
-    while let Some(chunk) = bytes.get(pos..).and_then(<[u8]>::first_chunk::<16>) {
-        let window = u128::from_le_bytes(*chunk);
-        // Truncation is the point: the first eight bytes, then the others.
-        let (low, high) = (stops(window as u64), stops((window >> 64) as u64));
-        if low | high != 0 {
-            // Chosen without a branch: where strings end cannot be foretold.
-            let (found, skipped) = if low != 0 { (low, 0) } else { (high, 8) };
-            return pos + skipped + (found.trailing_zeros() / 8) as usize;
+fn first_stop(chunk: &[u8; 16]) -> Option<usize> {
+    let window = u128::from_le_bytes(*chunk);
+    // Truncation is the point: the first eight bytes, then the others.
+    let (low, high) = (stops(window as u64), stops((window >> 64) as u64));
+    // Chosen without a branch: where strings end cannot be foretold.
+    let (found, skipped) = if low != 0 { (low, 0) } else { (high, 8) };
+    (found != 0).then(|| skipped + (found.trailing_zeros() / 8) as usize)
+}
+
+/// The offset of the first byte from `pos` on that ends a plain stretch of a string; the end of `bytes` at the latest.
+fn plain_end(bytes: &[u8], pos: usize) -> usize {
+    let mut rest = bytes.get(pos..).unwrap_or_default();
+    let mut windows = 0;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<16>() {
+        if let Some(stop) = first_stop(chunk) {
+            return bytes.len() - rest.len() + stop;
         }
-        pos += 16;
+        rest = behind;
+        windows += 1;
+        if windows == 3 {
+            rest = skip_plain_blocks(rest);
+        }
     }
-    short_plain_end(bytes, pos)
+    short_plain_end(bytes, bytes.len() - rest.len())
+}
+
+/// Skips blocks of 64 bytes in which nothing ends a string; compilers make a few vector instructions of each.
+fn skip_plain_blocks(mut rest: &[u8]) -> &[u8] {
+    while let Some((block, behind)) = rest.split_first_chunk::<64>() {
+        // Signed, so that bytes from 0x80 on count as below the blank too.
+        let stop = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte.cast_signed() < 0x20);
+        if block.iter().fold(false, |any, &byte| any | stop(byte)) {
+            break;
+        }
+        rest = behind;
+    }
+    rest
 }
 
 #[cold]
@@ -395,6 +419,17 @@ fn short_plain_end(bytes: &[u8], pos: usize) -> usize {
 /// Checks a string from behind its opening quote; returns the offset behind the closing one.
 #[inline]
 fn string(bytes: &[u8], start: usize) -> Checked<usize> {
+    if let Some(chunk) = bytes.get(start..).and_then(<[u8]>::first_chunk::<16>)
+        && let Some(stop) = first_stop(chunk)
+        && chunk.get(stop) == Some(&b'"')
+    {
+        return Ok(start + stop + 1);
+    }
+    long_string(bytes, start)
+}
+
+#[inline(never)]
+fn long_string(bytes: &[u8], start: usize) -> Checked<usize> {
     let pos = plain_end(bytes, start);
     if bytes.get(pos) == Some(&b'"') {
         Ok(pos + 1)
@@ -468,7 +503,31 @@ fn literal(bytes: &[u8], pos: usize, word: &[u8]) -> Checked<usize> {
     }
 }
 
+/// Checks a number. Short whole numbers, the most of them, are settled by one look at eight bytes.
+#[inline]
 fn number(bytes: &[u8], start: usize) -> Checked<usize> {
+    if let Some(chunk) = bytes.get(start..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let end = (not_digits(word).trailing_zeros() / 8) as usize;
+        let behind = chunk.get(end).copied().unwrap_or(b'.');
+        if end > 0 && chunk[0] != b'0' && !matches!(behind, b'.' | b'e' | b'E') {
+            return Ok(start + end);
+        }
+    }
+    long_number(bytes, start)
+}
+
+/// The high bits of the bytes of `word` that are no digits.
+#[inline]
+fn not_digits(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A digit without its 0x30 is at most 9; 0x76 lifts all else into the high bit.
+    let bare = word ^ (ONES * 0x30);
+    (((bare & (ONES * 0x7f)) + ONES * 0x76) | bare) & (ONES * 0x80)
+}
+
+#[inline(never)]
+fn long_number(bytes: &[u8], start: usize) -> Checked<usize> {
     let mut pos = start + usize::from(byte_at(bytes, start) == b'-');
     match byte_at(bytes, pos) {
         b'0' => pos += 1,
@@ -499,11 +558,8 @@ fn number(bytes: &[u8], start: usize) -> Checked<usize> {
 /// The offset behind the digits at `pos`.
 #[inline]
 fn digits(bytes: &[u8], mut pos: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     while let Some(chunk) = bytes.get(pos..).and_then(<[u8]>::first_chunk::<8>) {
-        // A digit without its 0x30 is at most 9; 0x76 lifts all else into the high bit.
-        let bare = u64::from_le_bytes(*chunk) ^ (ONES * 0x30);
-        let others = (((bare & (ONES * 0x7f)) + ONES * 0x76) | bare) & (ONES * 0x80);
+        let others = not_digits(u64::from_le_bytes(*chunk));
         if others != 0 {
             return pos + (others.trailing_zeros() / 8) as usize;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::batch::{Batch, DIRTY, EventId, HAS_SOURCE, NONE, OVERFLOW, SUPERSEDED, SourceField};
 use super::keys::{Keys, Slot, slot};
 use super::nodes::CLEAN;
-use super::scan::{self, JsonError, Limits, RawField, RawKind};
+use super::scan::{self, JsonError, Limits, Problem, RawField, RawKind};
 use super::value::{Kind, ORIG, PLAIN, Space, Value};
 
 /// Why text did not become an event's fields.
@@ -25,6 +25,33 @@ const WALK_OVERFLOW: usize = 24;
 
 /// Tag of an event whose document held a key twice; the last one won.
 pub const DUPLICATE_KEY_TAG: &[u8] = b"_duplicate_key";
+
+/// Tag of an event with fields that nest deeper than the limit and were kept as text.
+pub const TOO_DEEP_TAG: &[u8] = b"_json_too_deep";
+
+/// Deepest nesting of valid JSON text.
+fn depth(text: &[u8]) -> u32 {
+    let (mut now, mut most) = (0_u32, 0_u32);
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                now += 1;
+                most = most.max(now);
+            }
+            b'}' | b']' => now = now.saturating_sub(1),
+            b'"' => {
+                at += 1;
+                while text.get(at).is_some_and(|byte| *byte != b'"') {
+                    at += if text[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    most
+}
 
 /// The value that a scanned span stands for.
 pub(crate) fn raw_value(space: Space, kind: RawKind, (start, end): (u32, u32)) -> Value {
@@ -61,11 +88,54 @@ impl Batch {
         let mut fields = std::mem::take(&mut self.raw_fields);
         fields.clear();
         let result = self.walk(text, &mut fields);
-        if result.is_ok() {
-            self.take_fields(id, text, &fields);
-        }
+        let result = match result {
+            Err(JsonRefused::Invalid(JsonError { what: Problem::TooDeep, .. })) => self.walk_deep(id, text, &mut fields),
+            Ok(()) => {
+                self.take_fields(id, text, &fields);
+                Ok(())
+            }
+            refused => refused,
+        };
         self.raw_fields = fields;
         result
+    }
+
+    /// A document that nests deeper than the limit is kept: the fields that do become text.
+    fn walk_deep(&mut self, id: EventId, text: Value, fields: &mut Vec<RawField>) -> Result<(), JsonRefused> {
+        fields.clear();
+        let limits = Limits { max_depth: u32::MAX, ..LIMITS };
+        let bytes: &[u8] = match text.space {
+            Space::Block => &self.block,
+            Space::Arena => &self.arena,
+            Space::Plan => self.keys.text(),
+        };
+        scan::walk_object(&mut self.scanner, bytes, text.off, text.off + text.len, &limits, fields)
+            .map_err(JsonRefused::Invalid)?;
+        let mut deep = Vec::new();
+        for field in fields.iter_mut() {
+            let raw = self.space(text.space).get(field.value.0 as usize..field.value.1 as usize).unwrap_or_default();
+            if depth(raw) >= LIMITS.max_depth {
+                deep.push(*field);
+                field.kind = RawKind::Null;
+            }
+        }
+        self.take_fields(id, text, fields);
+        for field in deep {
+            let key = Value::span(Kind::EscStr, 0, text.space, field.key.0, field.key.1 - field.key.0);
+            let key = self.decode_string(key);
+            let name = self.bytes(key).to_vec();
+            let value = Value::span(Kind::Str, 0, text.space, field.value.0, field.value.1 - field.value.0);
+            match self.keys.find(&name) {
+                Some(slot) => self.put_slot(id, slot, value),
+                None => {
+                    if let Some(at) = self.find_overflow(id, &name) {
+                        self.put_overflow(id, at, value);
+                    }
+                }
+            }
+        }
+        self.tag(id, TOO_DEEP_TAG);
+        Ok(())
     }
 
     fn walk(&mut self, text: Value, fields: &mut Vec<RawField>) -> Result<(), JsonRefused> {

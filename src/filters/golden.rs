@@ -9,7 +9,7 @@ use crate::plugin::{Ecs, PluginSpec};
 const MATCHED: &str = "__matched";
 
 fn specs() -> Vec<PluginSpec> {
-    vec![super::mutate::SPEC, super::split::SPEC]
+    vec![super::dissect::SPEC, super::kv::SPEC, super::mutate::SPEC, super::split::SPEC]
 }
 
 /// A JSON value as one would write it in a config.
@@ -79,6 +79,6 @@ fn every_vector_passes() {
             failures.push(failure);
         }
     }
-    assert!(ran >= 40, "only {ran} vectors were found");
+    assert!(ran >= 90, "only {ran} vectors were found");
     assert!(failures.is_empty(), "{} of {ran} vectors fail:\n{}", failures.len(), failures.join("\n"));
 }

@@ -1,8 +1,13 @@
 //! The filters: a file for each.
 
+pub mod date;
+pub mod dissect;
 pub mod drop;
+pub mod geoip;
 #[cfg(test)]
 mod golden;
 pub mod json;
+pub mod kv;
 pub mod mutate;
 pub mod split;
+pub mod time_window;

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A folder that is removed with all it holds when this is dropped.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Launch {
     /// A sentence, when it does not start.
     pub fn start(mut self) -> Result<Child, String> {
         let process = self.command.spawn().map_err(|error| format!("cannot start {}: {error}", self.name))?;
-        Ok(Child { process, name: self.name, messages: self.messages, peak_rss: 0 })
+        Ok(Child { process, name: self.name, messages: self.messages })
     }
 }
 
@@ -92,7 +92,6 @@ pub struct Child {
     process: std::process::Child,
     name: &'static str,
     messages: PathBuf,
-    peak_rss: u64,
 }
 
 /// What a process used.
@@ -100,10 +99,8 @@ pub struct Child {
 pub struct Usage {
     /// CPU time, user and system, of all its threads; seconds, in steps of 10 ms.
     pub cpu_seconds: f64,
-    /// Most resident memory, bytes. Of an ended process the last value seen.
+    /// Most resident memory, bytes.
     pub peak_rss: u64,
-    /// It has ended.
-    pub ended: bool,
 }
 
 impl Child {
@@ -123,14 +120,12 @@ impl Child {
     }
 
     /// CPU and memory so far.
-    pub fn usage(&mut self) -> Usage {
+    #[must_use]
+    pub fn usage(&self) -> Usage {
         let folder = PathBuf::from(format!("/proc/{}", self.process.id()));
         let stat = std::fs::read_to_string(folder.join("stat")).unwrap_or_default();
         let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();
-        let mut usage = parse_usage(&stat, &status);
-        self.peak_rss = self.peak_rss.max(usage.peak_rss);
-        usage.peak_rss = self.peak_rss;
-        usage
+        parse_usage(&stat, &status)
     }
 
     /// Its exit status once it has ended.
@@ -152,29 +147,6 @@ impl Child {
         }
     }
 
-    /// Waits until it ends by itself; what it used to its end.
-    ///
-    /// # Errors
-    /// A sentence, when it fails or takes longer than `limit`.
-    pub fn wait(&mut self, limit: Duration) -> Result<Usage, String> {
-        let started = std::time::Instant::now();
-        loop {
-            // An ended process keeps its counts until its status is taken.
-            let usage = self.usage();
-            if usage.ended {
-                let status = self.ended()?;
-                return match status {
-                    Some(status) if !status.success() => Err(format!("{} failed ({status}){}", self.name, self.last_messages())),
-                    _ => Ok(usage),
-                };
-            }
-            if started.elapsed() > limit {
-                return Err(format!("{} did not end within {} s{}", self.name, limit.as_secs(), self.last_messages()));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
     /// The last lines that it wrote to stderr, each on a line of its own; empty when there are none.
     #[must_use]
     pub fn last_messages(&self) -> String {
@@ -190,7 +162,7 @@ impl Child {
     pub fn warnings(&self) -> Vec<String> {
         let bytes = std::fs::read(&self.messages).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let serious = |line: &&str| line.split_whitespace().take(3).any(|word| matches!(word.trim_matches(['[', ']', ':']), "WARN" | "ERROR"));
+        let serious = |line: &&str| ["][WARN", "][ERROR"].iter().any(|mark| line.contains(mark)) || line.starts_with("ERROR");
         text.lines().filter(serious).map(str::to_owned).collect()
     }
 }
@@ -214,7 +186,6 @@ fn parse_usage(stat: &str, status: &str) -> Usage {
         // Linux reports in units of 1/100 s on every architecture.
         cpu_seconds: (ticks(11) + ticks(12)) / 100.0,
         peak_rss: peak_kib * 1024,
-        ended: fields.first().is_none_or(|state| matches!(*state, "Z" | "X")),
     }
 }
 
@@ -226,9 +197,8 @@ mod tests {
     fn usage_is_read_also_of_a_process_with_an_odd_name() {
         let stat = "12 (a ) Z 1) S 1 2 3 4 5 6 7 8 9 10 250 125 0 0 20";
         let usage = parse_usage(stat, "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n");
-        assert_eq!(usage, Usage { cpu_seconds: 3.75, peak_rss: 2 << 20, ended: false });
-        assert!(parse_usage("12 (x) Z 1", "").ended);
-        assert!(parse_usage("", "").ended);
+        assert_eq!(usage, Usage { cpu_seconds: 3.75, peak_rss: 2 << 20});
+        assert_eq!(parse_usage("", ""), Usage::default());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::rng::Rng;
-use crate::filters::geoip::writer::MmdbWriter;
+use crate::filters::geoip::MmdbWriter;
 
 /// Network, prefix of its addresses, city, country, country code, continent, continent code, latitude, longitude.
 struct Place(&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str, f64, f64);

@@ -36,7 +36,7 @@ pub struct RunOptions {
     pub block_bytes: usize,
     /// Memory for blocks.
     pub blocks_bytes: usize,
-    /// Memory for unanswered bodies, per output.
+    /// Memory for unanswered bodies, shared by the outputs; each has 8 MiB at least.
     pub bodies_bytes: usize,
     /// How often commits are collected.
     pub commit_interval: Duration,
@@ -172,8 +172,9 @@ impl Pipeline {
             });
         }
         let blocks = (options.blocks_bytes / options.block_bytes.max(1)).clamp(options.workers + 2, 256);
+        let per_output = (options.bodies_bytes / plan.outputs.len().max(1)).max(8 << 20);
         let shared = Arc::new(Shared {
-            budgets: plan.outputs.iter().map(|_| Budget::new(options.bodies_bytes)).collect(),
+            budgets: plan.outputs.iter().map(|_| Budget::new(per_output)).collect(),
             blocks: BlockPool::new(blocks),
             delivery: Mutex::new(Delivery::new()),
             condition_errors: AtomicU64::new(0),

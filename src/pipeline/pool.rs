@@ -6,6 +6,11 @@ use std::time::Duration;
 use crate::lock;
 use crate::plugin::{Block, Body};
 
+/// Emptied bodies kept for reuse, per output.
+const SPARE_BODIES: usize = 4;
+/// Larger ones are not kept.
+const SPARE_BYTES: usize = 4 << 20;
+
 /// A fixed number of blocks. Who takes one when none is left waits.
 pub struct BlockPool {
     state: Mutex<Blocks>,
@@ -107,7 +112,7 @@ impl Budget {
         let mut state = lock(&self.state);
         state.used = state.used.saturating_sub(bytes);
         state.bodies = state.bodies.saturating_sub(1);
-        if state.spare.len() < 8 && body.bytes.capacity() <= 8 << 20 {
+        if state.spare.len() < SPARE_BODIES && body.bytes.capacity() <= SPARE_BYTES {
             state.spare.push(body);
         }
         drop(state);
@@ -118,7 +123,7 @@ impl Budget {
     pub fn keep(&self, mut body: Body) {
         body.clear();
         let mut state = lock(&self.state);
-        if state.spare.len() < 8 {
+        if state.spare.len() < SPARE_BODIES && body.bytes.capacity() <= SPARE_BYTES {
             state.spare.push(body);
         }
     }

@@ -32,13 +32,20 @@ pub(super) enum PartKind {
     False,
 }
 
+/// An entry of a fragment's first level, and which of the leaves lie in it.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub part: Part,
+    pub leaves: Range<usize>,
+}
+
 /// What is set on an event whose address lies in one network.
 #[derive(Debug, Default)]
 pub(super) struct Fragment {
     /// One object with all that goes below the target, as JSON.
     pub text: Vec<u8>,
     /// Its first level.
-    pub groups: Vec<Part>,
+    pub groups: Vec<Group>,
     /// Every single field.
     pub leaves: Vec<Part>,
     /// The text as a value of the batch of this run.

@@ -130,7 +130,7 @@ struct Kv {
     splits: Splitting,
     include: Keys,
     exclude: Keys,
-    defaults: Vec<Default>,
+    defaults: Vec<DefaultPair>,
     key: Edit,
     value: Edit,
     allow_duplicates: bool,
@@ -160,7 +160,7 @@ struct Keys {
 }
 
 /// A value for a key that the text does not have.
-struct Default {
+struct DefaultPair {
     key: Box<[u8]>,
     /// The value as JSON text.
     json: Vec<u8>,
@@ -175,7 +175,7 @@ struct Scratch {
 }
 
 /// The options that depend on the event, rendered for one.
-#[derive(std::default::Default)]
+#[derive(Default)]
 struct EventTexts {
     prefix: Vec<u8>,
     include: Vec<Vec<u8>>,
@@ -200,7 +200,7 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
             build.error("option-value", format!("`default_keys` of `kv` takes texts, numbers and arrays, at `{key}`"), setting.span);
             return None;
         }
-        defaults.push(Default { key: key.as_bytes().into(), json });
+        defaults.push(DefaultPair { key: key.as_bytes().into(), json });
     }
     let class = |text: Option<String>| text.as_deref().map(CharClass::parse);
     Some(Box::new(Kv {
@@ -270,6 +270,7 @@ fn regex(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<RubyRegex> 
 fn write_setting(setting: &Setting, out: &mut Vec<u8>) -> bool {
     match &setting.kind {
         SettingKind::Text(text) => push_json_text(text.as_bytes(), out),
+        SettingKind::Number(Number::BigInt { digits, .. }) => out.extend_from_slice(digits.as_bytes()),
         SettingKind::Number(Number::Int { value, .. }) => out.extend_from_slice(value.to_string().as_bytes()),
         SettingKind::Number(Number::Float { value, .. }) => crate::event::java_double(*value, out),
         SettingKind::Array(values) => {
@@ -428,14 +429,15 @@ impl Kv {
             if value.is_empty() && !self.allow_empty {
                 continue;
             }
-            let key = self.key.apply(batch, part(batch, text, key), out);
+            let (key, value) = (part(batch, text, key), part(batch, text, value));
+            let key = self.key.apply(batch, key, out);
             let name = batch.bytes(key);
             let wanted = self.include.is_empty() || self.include.contains(&event.include, name);
             if !wanted || self.exclude.contains(&event.exclude, name) {
                 continue;
             }
             let key = if self.prefix.is_some() { prefixed(batch, &event.prefix, key, out) } else { key };
-            let mut value = self.value.apply(batch, part(batch, text, value), out);
+            let mut value = self.value.apply(batch, value, out);
             if !self.allow_duplicates && !collected.is_new(batch, key, value) {
                 continue;
             }
@@ -487,7 +489,7 @@ impl Kv {
         all_set
     }
 
-    fn missing<'a>(&'a self, batch: &Batch, collected: &Collected) -> Vec<&'a Default> {
+    fn missing<'a>(&'a self, batch: &Batch, collected: &Collected) -> Vec<&'a DefaultPair> {
         self.defaults.iter().filter(|default| !collected.contains(batch, &default.key)).collect()
     }
 }
@@ -513,7 +515,7 @@ fn push_pair(batch: &Batch, key: Value, value: Value, count: &mut usize, out: &m
 }
 
 /// The pairs, and the defaults that they lack, as one object.
-fn object(batch: &mut Batch, collected: &Collected, defaults: &[Default], out: &mut Vec<u8>) -> Value {
+fn object(batch: &mut Batch, collected: &Collected, defaults: &[DefaultPair], out: &mut Vec<u8>) -> Value {
     let mut count = 0;
     out.clear();
     out.push(b'{');

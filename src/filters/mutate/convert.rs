@@ -180,6 +180,31 @@ fn digits_of(text: &[u8], is_digit: fn(&u8) -> bool) -> (&[u8], &[u8]) {
     text.split_at(end)
 }
 
+/// The integer in a plain decimal text such as `-12.7` or `1e3`, cut towards zero.
+pub(crate) fn decimal_integer(text: &[u8]) -> Option<String> {
+    plain_decimal(text)?.truncated()
+}
+
+/// A plain decimal text as a JSON number with a fraction; all its digits are kept.
+pub(crate) fn decimal_float(text: &[u8]) -> Option<String> {
+    let number = plain_decimal(text)?;
+    let whole = std::str::from_utf8(number.whole).ok()?.trim_start_matches('0');
+    let fraction = std::str::from_utf8(number.fraction).ok()?;
+    let or_zero = |digits: &str| if digits.is_empty() { "0".to_owned() } else { digits.to_owned() };
+    let sign = if number.negative { "-" } else { "" };
+    let mut json = format!("{sign}{}.{}", or_zero(whole), or_zero(fraction));
+    if number.exponent != 0 {
+        json.push('e');
+        json.push_str(&number.exponent.to_string());
+    }
+    Some(json)
+}
+
+fn plain_decimal(text: &[u8]) -> Option<Number<'_>> {
+    let plain = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
+    text.iter().all(plain).then(|| Number::parse(text)).flatten()
+}
+
 fn boolean(batch: &mut Batch, value: Value, buf: &mut Vec<u8>) -> Value {
     match value.kind() {
         Kind::Str | Kind::Int => buf.extend_from_slice(batch.bytes(value)),
@@ -262,6 +287,18 @@ mod tests {
         for text in ["", "abc", "12a", "1e", "e3", ".", "-", "0x", "0xg", "1__0", "_1", "1_", "1 2", "1e9999", "--1", "1.2.3"] {
             assert_eq!(truncated(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn decimals_keep_their_digits() {
+        let float = |text: &str| decimal_float(text.as_bytes());
+        assert_eq!(float("007").as_deref(), Some("7.0"));
+        assert_eq!(float("-.50").as_deref(), Some("-0.50"));
+        assert_eq!(float("+1E+3").as_deref(), Some("1.0e3"));
+        assert_eq!(float("0.12345678901234567890123").as_deref(), Some("0.12345678901234567890123"));
+        assert_eq!((float("0x10"), float(" 1"), float("1_0"), float("")), (None, None, None, None));
+        assert_eq!(decimal_integer(b"-12.9").as_deref(), Some("-12"));
+        assert_eq!(decimal_integer(b"0x10"), None);
     }
 
     #[test]

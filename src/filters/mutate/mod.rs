@@ -13,6 +13,7 @@ use crate::options;
 use crate::plugin::common::{self, Name};
 use crate::plugin::{Build, Cx, FieldRef, Filter, Make, Options, Pairs, PluginMetrics, PluginSpec, Sprintf, Verdict, per_event};
 
+pub(crate) use convert::{decimal_float, decimal_integer};
 pub(crate) use text::{Case, write_case};
 use text::{Gsub, Scratch};
 

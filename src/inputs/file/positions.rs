@@ -1,6 +1,6 @@
 //! Where the positions of one file input are kept, and what happens to a file once all of it is answered.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,9 @@ static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// How often records that nobody uses are looked for.
 const EXPIRY_PAUSE: Duration = Duration::from_hours(1);
+
+/// How many records of files that are gone are remembered for their compressed copies.
+const MAX_PAST: usize = 1000;
 
 /// What is done with a file of read mode after its end is answered.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +80,39 @@ struct Finished {
     complete: Complete,
 }
 
+/// Records whose inode another file has: the store forgets them, but their compressed copies may still appear.
+#[derive(Debug, Default)]
+struct Past {
+    by_inode: HashMap<FileId, u64>,
+    records: VecDeque<Checkpoint>,
+}
+
+impl Past {
+    fn of(store: &CheckpointStore) -> Self {
+        let records = store.records();
+        let by_inode = records
+            .iter()
+            .filter_map(|record| Some((file_id(record)?, record.id)));
+        Past {
+            by_inode: by_inode.collect(),
+            records: VecDeque::new(),
+        }
+    }
+
+    fn push(&mut self, record: Checkpoint) {
+        if self.records.len() >= MAX_PAST {
+            self.records.pop_front();
+        }
+        self.records.push_back(record);
+    }
+
+    fn advance(&mut self, id: u64, pos: u64) {
+        if let Some(record) = self.records.iter_mut().rev().find(|record| record.id == id) {
+            record.pos = record.pos.max(pos);
+        }
+    }
+}
+
 /// The positions of one input; shared by its source and the checkpoint thread.
 pub struct Positions {
     store: CheckpointStore,
@@ -86,6 +122,7 @@ pub struct Positions {
     completion: Completion,
     pace: Pace,
     live: Mutex<HashMap<StreamId, Live>>,
+    past: Mutex<Past>,
     finished: Mutex<Vec<Finished>>,
     done: Mutex<Vec<Done>>,
     again: Mutex<Vec<PathBuf>>,
@@ -146,6 +183,7 @@ impl Positions {
         let file = (!nowhere).then(|| reserve(&wanted));
         let loaded = Self::load(file.clone().unwrap_or(wanted), nowhere);
         let store = loaded.inspect_err(|_| release(file.as_deref()))?;
+        let past = Mutex::new(Past::of(&store));
         let sincedb = match sincedb_path {
             Some(path) if !nowhere => import(path).inspect_err(|_| release(file.as_deref()))?,
             _ => Sincedb::default(),
@@ -157,6 +195,7 @@ impl Positions {
             completion,
             pace,
             live: Mutex::default(),
+            past,
             finished: Mutex::default(),
             done: Mutex::default(),
             again: Mutex::default(),
@@ -202,6 +241,7 @@ impl Positions {
     #[must_use]
     pub fn beginning_like(&self, start: &[u8]) -> Vec<Checkpoint> {
         let mut alike = self.store.records();
+        alike.extend(lock(&self.past).records.iter().cloned());
         alike.retain(|record| match &record.key {
             Key::File(file) => {
                 let bytes = file.head.bytes as usize;
@@ -219,7 +259,18 @@ impl Positions {
     /// Adds a file; it becomes durable with the next flush.
     pub fn insert(&self, key: FileKey, pos: u64, wall: SystemTime) -> u64 {
         self.urgent.store(true, SeqCst);
-        self.store.insert(Key::File(key), pos, seconds(wall))
+        let id = FileId {
+            device: key.device,
+            inode: key.inode,
+        };
+        let mut past = lock(&self.past);
+        let before = past.by_inode.get(&id).and_then(|old| self.store.get(*old));
+        let record = self.store.insert(Key::File(key), pos, seconds(wall));
+        past.by_inode.insert(id, record);
+        if let Some(before) = before.filter(|before| file_id(before) == Some(id)) {
+            past.push(before);
+        }
+        record
     }
 
     /// Notes that a file has another name, or a longer head.
@@ -328,6 +379,9 @@ impl Positions {
         in_use.extend(old.filter(is_there).map(|record| record.id));
         let count = self.store.expire(oldest, |record| in_use.contains(&record));
         if count > 0 {
+            let mut past = lock(&self.past);
+            past.by_inode
+                .retain(|_, record| self.store.get(*record).is_some());
             log::info!(
                 "file: forgot the positions of {count} files that were not read for long (sincedb_clean_after)"
             );
@@ -420,8 +474,12 @@ impl Checkpoints for Positions {
             let Some(known) = live.get(&commit.stream) else {
                 continue;
             };
-            self.store
-                .update(known.record, commit.pos, now, commit.finished);
+            if !self
+                .store
+                .update(known.record, commit.pos, now, commit.finished)
+            {
+                lock(&self.past).advance(known.record, commit.pos);
+            }
             if !commit.finished {
                 continue;
             }
@@ -479,14 +537,20 @@ impl Drop for Positions {
 
 /// The file of a record still exists, if only read to its end: its position keeps it from being read again.
 fn is_there(record: &Checkpoint) -> bool {
-    let Key::File(file) = &record.key else {
+    let (Key::File(file), Some(id)) = (&record.key, file_id(record)) else {
         return false;
     };
-    let id = FileId {
-        device: file.device,
-        inode: file.inode,
-    };
     Look::at(&file.path).is_ok_and(|look| look.is_same(id, file.birth))
+}
+
+fn file_id(record: &Checkpoint) -> Option<FileId> {
+    match &record.key {
+        Key::File(file) => Some(FileId {
+            device: file.device,
+            inode: file.inode,
+        }),
+        Key::Name(_) => None,
+    }
 }
 
 /// The store's path, or one with a number when another input has it open.
@@ -497,6 +561,12 @@ fn reserve(wanted: &Path) -> PathBuf {
     while !in_use.insert(path.clone()) {
         path = with_suffix(wanted, &format!("-{number}"));
         number += 1;
+    }
+    if path != wanted {
+        log::info!(
+            "file: another input with the same paths is running; positions of this one are kept in {}",
+            path.display()
+        );
     }
     path
 }

@@ -27,6 +27,8 @@ const LEAST_READ: usize = 4096;
 const USUAL_RECORD: usize = 256;
 /// Pause before a look at whether the tickets of an ending stream were opened, or a saturated one was answered.
 const SHORT_PAUSE: Duration = Duration::from_millis(10);
+/// Pause before a look at whether files that were read to their end are answered.
+const ANSWER_PAUSE: Duration = Duration::from_millis(50);
 /// Pause between two looks at a growing file, for each watched file: bounds the cost of looking.
 const PAUSE_PER_FILE: Duration = Duration::from_micros(20);
 /// Most further names of one file that are remembered.
@@ -171,6 +173,10 @@ impl FileSource {
             return;
         }
         self.scanning = false;
+        if !self.all_known && self.first_round_done && self.live().all(Tail::is_known) {
+            self.all_known = true;
+            self.shared.positions.all_found();
+        }
         let mut found: Vec<(PathBuf, Look, bool)> = Vec::new();
         let mut gone = Vec::new();
         let retried = std::mem::take(&mut self.retry);
@@ -283,7 +289,7 @@ impl FileSource {
             return;
         }
         let old = tail.path.clone();
-        tail.rename(path.clone(), &self.shared);
+        tail.rename(path.clone(), &self.shared, now);
         if self.by_path.get(&old) == Some(&key) {
             self.by_path.remove(&old);
         }
@@ -312,7 +318,7 @@ impl FileSource {
         let second = tail.second_names.iter().position(|name| still_there(name));
         match second.map(|at| tail.second_names.swap_remove(at)) {
             Some(second) => {
-                tail.rename(second.clone(), &self.shared);
+                tail.rename(second.clone(), &self.shared, now);
                 self.by_path.insert(second, key);
             }
             None => self.lose_name(key, now),
@@ -321,9 +327,7 @@ impl FileSource {
 
     fn lose_name(&mut self, key: u32, now: Instant) {
         if let Some(tail) = self.tails.get_mut(key as usize).and_then(Option::as_mut) {
-            tail.nameless = true;
-            tail.rotated = true;
-            tail.drained = false;
+            tail.lose_name(now);
             if !tail.has_ended() {
                 self.schedule_at(key, now);
             }
@@ -379,15 +383,18 @@ impl FileSource {
         }
     }
 
-    /// Whether another run of the stream would get a ticket.
-    fn has_tickets(cx: &FillCx<'_>, stream: Option<StreamId>) -> bool {
+    /// Whether a run of any stream would get a ticket.
+    fn has_tickets(cx: &FillCx<'_>) -> bool {
         let delivery = crate::lock(cx.delivery);
-        let limits = delivery.limits();
-        let all = delivery.in_flight().tickets as usize + TICKET_MARGIN < limits.tickets as usize;
-        let own = stream.is_none_or(|stream| {
-            delivery.open_tickets(stream) as usize + MAX_TURNS < limits.tickets_per_stream as usize
-        });
-        all && own
+        let limit = delivery.limits().tickets as usize;
+        delivery.in_flight().tickets as usize + TICKET_MARGIN < limit
+    }
+
+    /// Whether as many runs of the stream as one fill can make would get tickets.
+    fn has_tickets_of(cx: &FillCx<'_>, stream: StreamId) -> bool {
+        let delivery = crate::lock(cx.delivery);
+        let limit = delivery.limits().tickets_per_stream as usize;
+        delivery.open_tickets(stream) as usize + MAX_TURNS < limit
     }
 
     fn take_turn(
@@ -405,7 +412,10 @@ impl FileSource {
         let Some(mut tail) = self.tails.get_mut(key as usize).and_then(Option::take) else {
             return;
         };
-        let next = if Self::has_tickets(cx, tail.stream()) {
+        let may_read = tail
+            .stream()
+            .is_none_or(|stream| Self::has_tickets_of(cx, stream));
+        let next = if may_read {
             let band = self.shared.band;
             tail.turn(&mut Turn {
                 block,
@@ -504,10 +514,12 @@ impl FileSource {
         let pause = wake.map_or(self.shared.stat_interval, |at| {
             at.saturating_duration_since(now)
         });
-        if self.leaving.is_empty() && self.ended.is_empty() {
-            pause
-        } else {
+        if !self.leaving.is_empty() {
             pause.min(SHORT_PAUSE)
+        } else if !self.ended.is_empty() {
+            pause.min(ANSWER_PAUSE)
+        } else {
+            pause
         }
     }
 }
@@ -536,8 +548,11 @@ impl Source for FileSource {
             room: 0,
             hot_pause: hot.min(self.shared.stat_interval),
         };
-        self.waits_for_answers = false;
         self.discover(clock.now, clock.wall);
+        self.waits_for_answers = !Self::has_tickets(cx);
+        if self.waits_for_answers {
+            return Fill::Idle(SHORT_PAUSE);
+        }
         for _ in 0..MAX_TURNS {
             let Some(room) = self.room(block, cx) else {
                 return Fill::More;
@@ -545,10 +560,6 @@ impl Source for FileSource {
             let Some(due) = self.next_due(clock.now) else {
                 if self.scanning {
                     return Fill::More;
-                }
-                if !self.all_known && self.first_round_done && self.live().all(Tail::is_known) {
-                    self.all_known = true;
-                    self.shared.positions.all_found();
                 }
                 return if self.is_over() {
                     Fill::Ended

@@ -1,7 +1,10 @@
 //! One watched file: where reading stands, and what its next turn does.
 
+mod archive;
+
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,6 +13,7 @@ use crate::delivery::StreamId;
 use crate::delivery::checkpoint::{Checkpoint, HEAD_BYTES, Head, Key};
 use crate::plugin::{Attrs, Block, FillCx, Framer, Framing, PluginMetrics};
 
+use self::archive::{CopyOf, is_named_gzip};
 use super::gzip::{Unzip, is_gzip};
 use super::handles::{Handle, Handles};
 use super::identity::{FileId, Look, first_bytes};
@@ -20,12 +24,10 @@ use super::{Mode, Notices, Shared, Start};
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// Looks (of `stat_interval`) without growth after which a file that lost its name is taken for complete.
 const QUIET_LOOKS: u32 = 5;
-/// Decoded bytes that one turn passes over in a compressed file.
-const SKIP_PER_TURN: u64 = 4 << 20;
-/// How often a compressed file waits for the file that it may be the copy of, before it is read by itself.
-const COPY_TRIES: u32 = 60;
-/// The head of a growing file is compared at most so often.
+/// The whole head of a growing file is compared at most so often, its first few bytes at every growth.
 const HEAD_PAUSE: Duration = Duration::from_secs(1);
+/// How many first bytes are compared at every growth.
+const FIRST_BYTES: usize = 64;
 
 /// What a tail works with during its turn.
 pub struct Turn<'a, 'c> {
@@ -64,15 +66,6 @@ pub enum Next {
     Remove,
     /// The path names another file.
     Replaced,
-}
-
-/// Where reading would start if a compressed file turns out to hold what was read already.
-#[derive(Clone, Debug)]
-struct CopyOf {
-    record: u64,
-    pos: u64,
-    /// The original is gone and had the like name: the compressed file may hold more than was read.
-    may_be_longer: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +112,14 @@ pub struct Tail {
     birth: Option<u64>,
     head: Head,
     head_at: Instant,
+    /// The first few bytes, compared more often than the head.
+    first: Vec<u8>,
+    /// Size when it lost its name; it counts as read to its end from there on, however much is appended.
+    drain_to: Option<u64>,
+    /// It was looked into, if in vain.
+    tried: bool,
+    /// Size at which a compressed file turned out to end in the middle.
+    cut_at: Option<u64>,
     zipped: bool,
     checked: bool,
     damaged: bool,
@@ -155,6 +156,10 @@ impl Tail {
             birth: look.birth,
             head: Head::default(),
             head_at: now,
+            first: Vec::new(),
+            drain_to: None,
+            tried: false,
+            cut_at: None,
             zipped: false,
             checked: false,
             damaged: false,
@@ -208,16 +213,24 @@ impl Tail {
     /// Its record is known, so that it cannot be taken for one that nobody uses.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        !matches!(self.phase, Phase::Found)
+        self.tried || !matches!(self.phase, Phase::Found)
     }
 
     /// Gives the file another path, under which it was found.
-    pub fn rename(&mut self, path: PathBuf, shared: &Shared) {
+    pub fn rename(&mut self, path: PathBuf, shared: &Shared, now: Instant) {
         self.path = path;
+        self.lose_name(now);
         self.nameless = false;
+        self.identify(shared);
+    }
+
+    /// The name by which it was read is gone. Its writer may go on for a while.
+    pub fn lose_name(&mut self, now: Instant) {
+        self.nameless = true;
         self.rotated = true;
         self.drained = false;
-        self.identify(shared);
+        self.drain_to = None;
+        self.grown = now;
     }
 
     /// Reads what can be read at once, or finds out why there is nothing.
@@ -245,8 +258,7 @@ impl Tail {
         let stat = t.shared.stat_interval;
         if error.kind() == io::ErrorKind::NotFound {
             if !self.nameless {
-                self.nameless = true;
-                self.grown = t.now;
+                self.lose_name(t.now);
             }
             let waited = t.now.duration_since(self.grown) >= stat * QUIET_LOOKS;
             return if waited {
@@ -255,6 +267,8 @@ impl Tail {
                 Next::In(stat)
             };
         }
+        self.tried = true;
+        t.handles.close(self.key);
         t.notices.unreadable(&self.path, error);
         Next::In(stat.max(Duration::from_secs(1)))
     }
@@ -279,8 +293,6 @@ impl Tail {
         Next::Remove
     }
 
-    // ---- beginning
-
     /// Looks into the file and decides where to read from. `ignored_size` is its size when it was too old to be read.
     fn begin(&mut self, t: &mut Turn<'_, '_>, ignored_size: Option<u64>) -> io::Result<Next> {
         let file = t.handles.open(&self.path)?;
@@ -289,13 +301,18 @@ impl Tail {
             return Ok(Next::Replaced);
         }
         let start = first_bytes(&file)?;
-        self.zipped = is_named_gzip(&self.path) && (is_gzip(&start) || start.is_empty());
-        if self.zipped && !self.has_settled(&look, t) {
+        let named_gzip = is_named_gzip(&self.path);
+        self.zipped = named_gzip && is_gzip(&start);
+        let begins = named_gzip && start.len() < 2;
+        if self.zipped && !self.has_settled(&look, t, 1)
+            || begins && (t.shared.mode == Mode::Tail || !self.has_settled(&look, t, QUIET_LOOKS))
+        {
+            self.tried = true;
             return Ok(Next::In(t.shared.stat_interval));
         }
         self.birth = look.birth;
         self.size = look.size;
-        self.head = Head::of(&start);
+        self.take_head(&start);
         self.grown = earlier(t.now, t.wall, look.modified);
         let key = look.key(self.head, &self.path);
         if let Some(known) = t.shared.positions.find(&key, &start) {
@@ -350,8 +367,14 @@ impl Tail {
         file: File,
     ) -> Next {
         self.record = known.id;
+        if let Key::File(file) = &known.key {
+            self.rotated = file.path != self.path;
+        }
         let read_once = self.zipped || t.shared.mode == Mode::Read;
         if known.finished && read_once && (self.zipped || known.pos >= look.size) {
+            t.shared
+                .positions
+                .mark_finished(known.id, known.pos, t.wall);
             if t.shared.mode == Mode::Read {
                 t.shared.positions.complete_again(known, self.complete());
             }
@@ -414,11 +437,11 @@ impl Tail {
         self.begin(t, Some(if look.size < size { 0 } else { size }))
     }
 
-    /// Nothing about the file has changed for a moment: whoever wrote it is done.
-    fn has_settled(&self, look: &Look, t: &Turn<'_, '_>) -> bool {
+    /// Nothing about the file has changed for so many looks: whoever wrote it is done.
+    fn has_settled(&self, look: &Look, t: &Turn<'_, '_>, looks: u32) -> bool {
         t.wall
             .duration_since(look.changed)
-            .is_ok_and(|age| age >= t.shared.stat_interval)
+            .is_ok_and(|age| age >= t.shared.stat_interval * looks)
     }
 
     fn framer<'f>(
@@ -437,8 +460,6 @@ impl Tail {
             .as_mut()
     }
 
-    // ---- a plain file
-
     fn follow(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
         let open = t
             .handles
@@ -454,7 +475,10 @@ impl Tail {
         }
         self.size = look.size;
         if look.size < self.pos {
-            return self.start_over(t);
+            return Ok(self.start_over(t));
+        }
+        if self.rotated && self.pos >= *self.drain_to.get_or_insert(look.size) {
+            self.drained = true;
         }
         if look.size == self.pos {
             return Ok(self.wait(t, &look, is_open));
@@ -462,9 +486,11 @@ impl Tail {
         if !is_open && !self.reopen(t)? {
             return Ok(self.replaced(t));
         }
-        let looked = t.now.duration_since(self.head_at) < HEAD_PAUSE;
-        if (!is_open || !looked) && !self.begins_as_before(t)? {
-            return self.start_over(t);
+        let doubtful = !is_open
+            || t.now.duration_since(self.head_at) >= HEAD_PAUSE
+            || self.first_differs(t.handles)?;
+        if doubtful && !self.begins_as_before(t)? {
+            return Ok(self.start_over(t));
         }
         self.read_on(t)
     }
@@ -484,6 +510,23 @@ impl Tail {
         Ok(true)
     }
 
+    fn take_head(&mut self, start: &[u8]) {
+        self.head = Head::of(start);
+        self.first.clear();
+        self.first
+            .extend_from_slice(&start[..start.len().min(FIRST_BYTES)]);
+    }
+
+    /// A cheap look at the first few bytes: a file may be truncated and grow past its old size between two looks.
+    fn first_differs(&self, handles: &mut Handles) -> io::Result<bool> {
+        let Some(handle) = handles.get(self.key) else {
+            return Ok(true);
+        };
+        let mut first = [0; FIRST_BYTES];
+        let read = handle.file().read_at(&mut first, 0)?;
+        Ok(!first[..read].starts_with(&self.first))
+    }
+
     /// Whether the file still begins with the bytes that it began with. A beginning of zeros is what is left when a
     /// file is truncated while its writer goes on at its old place: what follows was not read yet, so that reading
     /// goes on too.
@@ -499,9 +542,9 @@ impl Tail {
         if !as_before && !start.iter().all(|byte| *byte == 0) {
             return Ok(false);
         }
-        let head = Head::of(&start);
+        let head = self.head;
+        self.take_head(&start);
         if head != self.head {
-            self.head = head;
             self.identify(t.shared);
         }
         Ok(true)
@@ -523,7 +566,6 @@ impl Tail {
         self.pos += read as u64;
         self.grown = t.now;
         self.pause = t.hot_pause;
-        self.drained = false;
         PluginMetrics::add(&t.shared.metrics.bytes, read as u64);
         self.tell(t, recs, from);
         if self.head.bytes < HEAD_BYTES && u64::from(self.head.bytes) < self.size {
@@ -561,17 +603,15 @@ impl Tail {
     }
 
     /// The file was truncated or rewritten: what was held leaves, and the file is read anew, as another generation.
-    fn start_over(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
+    fn start_over(&mut self, t: &mut Turn<'_, '_>) -> Next {
         t.notices.truncated(&self.path);
         self.flush(t);
         if let Some(stream) = self.stream.take() {
             t.leaving.push((stream, self.told));
         }
-        let start = match t.handles.get(self.key) {
-            Some(handle) => first_bytes(handle.file())?,
-            None => Vec::new(),
-        };
-        self.head = Head::of(&start);
+        let handle = t.handles.get(self.key);
+        let start = handle.and_then(|handle| first_bytes(handle.file()).ok());
+        self.take_head(&start.unwrap_or_default());
         self.framer = None;
         let look = Look {
             birth: self.birth,
@@ -583,19 +623,18 @@ impl Tail {
             .insert(look.key(self.head, &self.path), 0, t.wall);
         self.go_live(t, 0);
         self.grown = t.now;
-        Ok(Next::Again)
+        Next::Again
     }
 
     /// Everything there is was read: flushes, closes and ends what is due for it.
     fn wait(&mut self, t: &mut Turn<'_, '_>, look: &Look, is_open: bool) -> Next {
         let stat = t.shared.stat_interval;
         if t.shared.mode == Mode::Read {
-            if !self.has_settled(look, t) {
+            if !self.has_settled(look, t, 1) {
                 return Next::In(stat);
             }
             return self.end(t);
         }
-        self.drained = true;
         let silence = t.now.duration_since(self.grown);
         let quiet = silence >= stat * QUIET_LOOKS;
         let deleted = look.links == 0;
@@ -659,241 +698,10 @@ impl Tail {
             intact: !self.damaged,
         }
     }
-
-    // ---- a compressed file
-
-    fn unzip(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
-        let Some(unzip) = self.unzip_handle(t.handles)? else {
-            return Ok(self.replaced(t));
-        };
-        if unzip.at() < self.pos {
-            let behind = self.pos - unzip.at();
-            return match unzip.skip(behind.min(SKIP_PER_TURN)) {
-                Ok(0) => Ok(self.end_damaged(t, "is shorter than what was read of it before")),
-                Ok(_) => Ok(Next::Again),
-                Err(error) => self.broken(t, &error),
-            };
-        }
-        let (from, recs) = (t.block.buf.len(), t.block.recs.len());
-        let read = match unzip.read(&mut t.block.buf, t.want) {
-            Ok(read) => read,
-            Err(error) => return self.broken(t, &error),
-        };
-        if read == 0 {
-            return Ok(self.end(t));
-        }
-        Self::framer(&mut self.framer, t.shared, self.pos).feed(t.block, from, self.pos);
-        self.pos += read as u64;
-        self.grown = t.now;
-        PluginMetrics::add(&t.shared.metrics.bytes, read as u64);
-        self.tell(t, recs, from);
-        Ok(Next::Again)
-    }
-
-    fn unzip_handle<'h>(&self, handles: &'h mut Handles) -> io::Result<Option<&'h mut Unzip>> {
-        if handles.get(self.key).is_none() {
-            let file = handles.open(&self.path)?;
-            if !Look::into(&file)?.is_same(self.id, self.birth) {
-                return Ok(None);
-            }
-            handles.keep(self.key, Handle::Gzip(Box::new(Unzip::new(file))));
-        }
-        Ok(match handles.to_read(self.key) {
-            Some(Handle::Gzip(unzip)) => Some(unzip),
-            _ => None,
-        })
-    }
-
-    /// A compressed file is cut or damaged. A cut one may still be growing, so that it gets time.
-    fn broken(&mut self, t: &mut Turn<'_, '_>, error: &io::Error) -> io::Result<Next> {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                t.handles.close(self.key);
-                let look = Look::at(&self.path)?;
-                let age = t.wall.duration_since(look.changed).unwrap_or_default();
-                if age < t.shared.stat_interval * QUIET_LOOKS {
-                    return Ok(Next::In(t.shared.stat_interval));
-                }
-                Ok(self.end_damaged(t, "ends in the middle"))
-            }
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                Ok(self.end_damaged(t, &error.to_string()))
-            }
-            _ => Err(io::Error::new(error.kind(), error.to_string())),
-        }
-    }
-
-    fn end_damaged(&mut self, t: &mut Turn<'_, '_>, what: &str) -> Next {
-        self.damaged = true;
-        t.notices.damaged(&self.path, what);
-        self.end(t)
-    }
-
-    /// Decodes the whole file once, for `check_archive_validity`.
-    fn check(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
-        let Some(unzip) = self.unzip_handle(t.handles)? else {
-            return Ok(self.replaced(t));
-        };
-        match unzip.skip(SKIP_PER_TURN) {
-            Ok(0) => {
-                t.handles.close(self.key);
-                self.checked = true;
-                self.begin(t, None)
-            }
-            Ok(_) => Ok(Next::Again),
-            Err(error) => {
-                t.handles.close(self.key);
-                t.notices.skipped(&self.path, &error);
-                self.phase = Phase::Ended;
-                Ok(Next::Ended)
-            }
-        }
-    }
-
-    /// The file that this one may be the compressed copy of.
-    fn copied_from(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Option<CopyOf>> {
-        let mut start = Vec::new();
-        let mut unzip = Unzip::new(t.handles.open(&self.path)?);
-        // What cannot be decoded is told when it is read.
-        while start.len() < HEAD_BYTES as usize
-            && unzip
-                .read(&mut start, HEAD_BYTES as usize)
-                .is_ok_and(|read| read > 0)
-        {}
-        let alike = t.shared.positions.beginning_like(&start);
-        Ok(alike
-            .into_iter()
-            .filter_map(|record| self.as_copy(&record))
-            .max_by_key(|copy| copy.pos))
-    }
-
-    fn as_copy(&self, record: &Checkpoint) -> Option<CopyOf> {
-        let Key::File(original) = &record.key else {
-            return None;
-        };
-        if record.id == self.record
-            || u64::from(original.head.bytes) < record.pos.min(u64::from(HEAD_BYTES))
-        {
-            return None;
-        }
-        let there = Look::at(&original.path);
-        let gone = !there.is_ok_and(|look| {
-            look.id
-                == FileId {
-                    device: original.device,
-                    inode: original.inode,
-                }
-        });
-        let related = original.path.parent() == self.path.parent()
-            && stem(&original.path)
-                .is_some_and(|name| stem(&self.path).is_some_and(|own| own == name));
-        let full = original.head.bytes == HEAD_BYTES;
-        Some(CopyOf {
-            record: record.id,
-            pos: record.pos,
-            may_be_longer: gone && related && full,
-        })
-    }
-
-    /// Passes over what was read of the original: at its end, or where the original's reader stopped, the position is
-    /// taken over; else the file is one of its own.
-    fn compare(&mut self, t: &mut Turn<'_, '_>, copy: &CopyOf) -> io::Result<Next> {
-        if let Some(stream) = t.shared.positions.stream_of(copy.record)
-            && (copy.may_be_longer || is_unanswered(t.cx, stream))
-            && self.copy_tries < COPY_TRIES
-        {
-            // The original is still being read or answered: its position is not its last.
-            self.copy_tries += 1;
-            t.handles.close(self.key);
-            self.phase = Phase::Found;
-            return Ok(Next::In(t.shared.stat_interval));
-        }
-        let Some(unzip) = self.unzip_handle(t.handles)? else {
-            return Ok(self.replaced(t));
-        };
-        let left = copy.pos - unzip.at();
-        let longer = match unzip.skip(left.clamp(1, SKIP_PER_TURN)) {
-            Ok(skipped) if skipped > 0 && left > 0 => return Ok(Next::Again),
-            Ok(skipped) => skipped > 0,
-            Err(_) => return self.begin_by_itself(t, 0),
-        };
-        if left > 0 || longer && !copy.may_be_longer {
-            return self.begin_by_itself(t, 0);
-        }
-        log::info!(
-            "file: {} is the compressed copy of a file that was read before: {}",
-            self.path.display(),
-            if longer {
-                "goes on where that ended"
-            } else {
-                "not read again"
-            }
-        );
-        let next = self.begin_by_itself(t, copy.pos)?;
-        Ok(if longer { next } else { self.end(t) })
-    }
-
-    fn begin_by_itself(&mut self, t: &mut Turn<'_, '_>, pos: u64) -> io::Result<Next> {
-        t.handles.close(self.key);
-        let look = Look::at(&self.path)?;
-        self.record = t
-            .shared
-            .positions
-            .insert(look.key(self.head, &self.path), pos, t.wall);
-        self.go_live(t, pos);
-        Ok(Next::Again)
-    }
-}
-
-fn is_unanswered(cx: &FillCx<'_>, stream: StreamId) -> bool {
-    let delivery = crate::lock(cx.delivery);
-    delivery.read_to(stream) != delivery.answered_to(stream)
 }
 
 /// A moment on the monotonic clock that lies as far back as `then` does by the clock on the wall.
 fn earlier(now: Instant, wall: SystemTime, then: SystemTime) -> Instant {
     let age = wall.duration_since(then).unwrap_or_default();
     now.checked_sub(age).unwrap_or(now)
-}
-
-fn is_named_gzip(path: &std::path::Path) -> bool {
-    path.extension()
-        .is_some_and(|ending| ending == "gz" || ending == "gzip")
-}
-
-/// The name without what rotation appends to it: `.gz`, numbers and dates.
-fn stem(path: &std::path::Path) -> Option<&[u8]> {
-    let mut name = path.file_name()?.as_encoded_bytes();
-    for ending in [&b".gz"[..], b".gzip"] {
-        name = name.strip_suffix(ending).unwrap_or(name);
-    }
-    let appended = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
-    let kept = name
-        .iter()
-        .rposition(|byte| !appended(byte))
-        .map_or(0, |at| at + 1);
-    name.get(..kept)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn what_rotation_appends_is_no_part_of_the_stem() {
-        for name in [
-            "app.log",
-            "app.log.1",
-            "app.log.12.gz",
-            "app.log-20240131.gz",
-            "app.log.2024-01-31_10",
-        ] {
-            assert_eq!(
-                stem(Path::new(&format!("/x/{name}"))),
-                Some(&b"app.log"[..]),
-                "{name}"
-            );
-        }
-    }
 }
