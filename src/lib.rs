@@ -10,7 +10,7 @@ pub mod codecs;
 pub mod delivery;
 pub mod elasticsearch;
 pub mod event;
-// pub mod filters;
+pub mod filters;
 pub mod grok;
 pub mod inputs;
 pub mod language;

@@ -457,7 +457,7 @@ mod tests {
         assert_eq!(fields("%{?k1}=%{&k1} %{k2}=%{&k2}", "x=1 y=2"), json!({"x": "1", "k2": "y", "y": "2"}));
         let event = run("mapping => { 'm' => '%{&n}' }", json!({"m": "v", "n": "[a][b]"}));
         assert_eq!(event["a"], json!({"b": "v"}));
-        assert_eq!(fields("%{?k}=%{&k}|%{b}", "=1|2")["b"], "=1|2");
+        assert_eq!(fields("%{?k}=%{&k}|%{b}", "=1|2"), json!({"b": "2"}), "an empty name is none");
         assert_eq!(fields("%{?k}=%{&k}", "a[=1"), json!({"tags": ["_dissectfailure"]}));
     }
 

@@ -1,6 +1,6 @@
 //! Small GeoIP databases of invented places, written where no real database is at hand.
 //!
-//! The addresses belong to nobody: 240.0.0.0/4 (reserved), 198.18.0.0/15 (benchmarks), 3fff::/20 (documentation).
+//! The addresses belong to nobody: 240.0.0.0/4 (reserved), 198.18.0.0/15 (benchmarks), 5f00::/16 (segment routing).
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ const PLACES: [Place; 8] = [
     Place("243.7.0.0/16", "243.7.", "Palmgate", "Doravia", "XD", "South America", "SA", -12.25, -60.5),
     Place("250.99.0.0/16", "250.99.", "Tinwell", "Emberland", "XE", "Africa", "AF", 1.5, 30.25),
     Place("198.18.0.0/16", "198.18.", "Glasshaven", "Fenmark", "XF", "Oceania", "OC", -36.75, 174.5),
-    Place("3fff:100::/32", "3fff:100::", "Upper Lathe", "Grisholm", "XG", "Europe", "EU", 60.25, 10.75),
+    Place("5f00:100::/32", "5f00:100::", "Upper Lathe", "Grisholm", "XG", "Europe", "EU", 60.25, 10.75),
 ];
 
 /// Addresses that no database resolves: private and documentation ones.

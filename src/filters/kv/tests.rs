@@ -1,6 +1,9 @@
 //! Tests of the `kv` filter.
 
 use super::SPEC;
+use super::class::CharClass;
+use super::scan::{Classes, Scan};
+use crate::grok::{RegexOptions, RubyRegex};
 use crate::plugin::Ecs;
 use crate::plugin::testing::run_filter;
 use proptest::prelude::*;
@@ -26,7 +29,7 @@ fn quotes_and_brackets_close_where_a_separator_follows() {
     assert_eq!(pairs("", r#"a="say \"hi\" now" b=(1 \) 2)"#), json!({"a": r#"say \"hi\" now"#, "b": r"1 \) 2"}));
     assert_eq!(pairs("", "a=\"x\"\nb=2"), json!({"a": "x", "\nb": "2"}));
     assert_eq!(pairs("include_brackets => false", "a=[1 2] b='3 4'"), json!({"a": "[1", "b": "3 4"}));
-    assert_eq!(pairs("allow_empty_values => true", "a=\"\" b=() c= d"), json!({"a": "", "b": "", "c": ""}));
+    assert_eq!(pairs("allow_empty_values => true", "a=\"\" b=() c="), json!({"a": "", "b": "", "c": ""}));
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn recursion_is_bounded() {
 #[test]
 fn many_pairs_take_linear_time() {
     let start = Instant::now();
-    for (name, pair) in [("plain", "k{}=v"), ("open", "k{}=(v"), ("quote", "k{}=\"v"), ("dup", "k=v{}"), ("esc", "k{}=(\\) v")] {
+    for (name, pair) in [("plain", "k{}=v"), ("open", "k{}=(v"), ("quote", "k{}=\"v"), ("dup", "k=v{}"), ("late", "k{}=(\\)v")] {
         let text: Vec<String> = (0..20_000).map(|at| pair.replace("{}", &at.to_string())).collect();
         let text = text.join(" ");
         for config in ["", "allow_duplicate_values => false", "field_split_pattern => ' '"] {
@@ -149,6 +152,33 @@ fn wrong_configs_are_refused() {
     assert!(run_filter(&SPEC, Ecs::V8, "kv { trim => '<' trimkey => '>' }", &[]).is_ok());
 }
 
+/// Keys and values as the scanner finds them.
+fn scanned(text: &str) -> Vec<(String, String)> {
+    let classes = Classes::new(CharClass::parse(", "), CharClass::parse("="), true);
+    let mut scan = Scan::new(true);
+    let mut found = Vec::new();
+    while let Some((key, value)) = scan.next(text.as_bytes(), &mut &classes) {
+        found.push((text[key].to_owned(), text[value].to_owned()));
+    }
+    found
+}
+
+/// Keys and values as the original's regular expression finds them.
+fn matched(text: &str) -> Vec<(String, String)> {
+    let quoted = |open: &str, close: &str| format!(r"{open}((?:\\.|[^{close}])+)?{close}");
+    let values = [quoted("\"", "\""), quoted("'", "'"), quoted(r"\(", r"\)"), quoted(r"\[", r"\]"), quoted("<", ">")];
+    let pattern = format!(r"((?:\\.|[^=, ])+) *[=] *(?:{}|((?:\\.|[^, ])+))?(?:[, ]|$)", values.join("|"));
+    let regex = RubyRegex::new(&pattern, RegexOptions::default()).unwrap();
+    let (mut cache, mut groups, mut from) = (regex.new_cache(), Vec::new(), 0);
+    let mut found = Vec::new();
+    while regex.captures(&mut cache, text.as_bytes(), from, &mut groups).unwrap() {
+        let slice = |group: usize| groups[group].map(|(start, end)| text[start as usize..end as usize].to_owned());
+        found.push((slice(1).unwrap(), (2..8).find_map(slice).unwrap_or_default()));
+        from = groups[0].unwrap().1 as usize;
+    }
+    found
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -163,6 +193,11 @@ proptest! {
             (format!("k{at}"), if at % 3 == 1 { json!(format!("{value} {value}")) } else { json!(value) })
         }).collect();
         prop_assert_eq!(pairs("", &text.join(" ")), Json::Object(expected));
+    }
+
+    #[test]
+    fn pairs_are_where_the_original_finds_them(text in "[ab=,\\\\\"'\n ()\\[é]{0,24}") {
+        prop_assert_eq!(scanned(&text), matched(&text));
     }
 
     #[test]
