@@ -23,6 +23,7 @@ const PLUGINS: &[PluginSpec] = &[
     crate::filters::dissect::SPEC,
     crate::filters::drop::SPEC,
     crate::filters::geoip::SPEC,
+    crate::filters::grok::SPEC,
     crate::filters::json::SPEC,
     crate::filters::kv::SPEC,
     crate::filters::mutate::SPEC,

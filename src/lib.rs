@@ -14,6 +14,7 @@ pub mod filters;
 pub mod grok;
 pub mod inputs;
 pub mod language;
+pub mod loadtest;
 pub mod outputs;
 pub mod pipeline;
 pub mod plan;

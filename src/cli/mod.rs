@@ -1,5 +1,7 @@
 //! The command line: a file per command. Without a command the pipeline runs, with Logstash's flags.
 
+mod demo;
+mod loadtest;
 mod plugin;
 mod run;
 pub mod settings;
@@ -20,6 +22,8 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match matches.subcommand() {
+        Some(("demo", matches)) => demo::main(matches),
+        Some(("loadtest", matches)) => loadtest::main(matches),
         Some(("plugin", matches)) => plugin::main(matches),
         Some(("sink", matches)) => sink::main(matches),
         _ => values(&matches).and_then(|values| run::main(&values)),
@@ -55,11 +59,13 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn command() -> Command {
     let mut command = Command::new("logmill")
-        .version(concat!("logmill ", env!("CARGO_PKG_VERSION")))
+        .version(env!("CARGO_PKG_VERSION"))
         .about("Runs Logstash pipelines, unchanged and fast.")
         .disable_version_flag(true)
         .arg(Arg::new("version").short('V').long("version").action(ArgAction::Version).help("Print the version"))
         .args_conflicts_with_subcommands(true)
+        .subcommand(demo::command())
+        .subcommand(loadtest::command())
         .subcommand(plugin::command())
         .subcommand(sink::command());
     for spec in SETTINGS {

@@ -242,7 +242,7 @@ mod tests {
             "none": {},
             "n": 1.5
         });
-        let expected = r##"{
+        let expected = r#"{
     "@timestamp" => 2024-01-02T03:04:05.678Z,
       "@version" => "1",
           "host" => {
@@ -260,7 +260,7 @@ mod tests {
              "n" => 1.5,
           "none" => {}
 }
-"##;
+"#;
         let written = String::from_utf8(encode(SPEC, "rubydebug {}", &event)).unwrap();
         assert_eq!(written, expected);
     }

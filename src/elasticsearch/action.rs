@@ -164,7 +164,7 @@ pub fn write_json_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     if text
         .iter()
-        .all(|&b| b >= 0x20 && b < 0x80 && b != b'"' && b != b'\\')
+        .all(|&b| (0x20..0x80).contains(&b) && b != b'"' && b != b'\\')
     {
         out.extend_from_slice(text);
     } else {

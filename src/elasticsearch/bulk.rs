@@ -135,6 +135,8 @@ pub fn classify(item: &ItemResult, policy: &Policy) -> Outcome {
     match item.status {
         200..=299 => Outcome::Done,
         409 => Outcome::Conflict,
+        // A delete of what is not there; alone in its bulk it would not even count as an error.
+        404 if item.error_type.is_empty() && item.reason.is_empty() => Outcome::Done,
         _ if policy
             .drop_error_types
             .iter()
@@ -229,7 +231,7 @@ impl Client {
                 .get(RETRY_AFTER)
                 .and_then(|value| value.to_str().ok()?.parse().ok())
                 .map(Duration::from_secs);
-            let host = reply.host().to_owned();
+            let host = reply.host_shown().to_owned();
             let body = reply.read_rest(BytesMut::new()).await?;
             return Ok(BulkResult::Retry {
                 why: self.explain(&host, status, &body),
@@ -252,7 +254,7 @@ impl Client {
                 return Ok(BulkResult::AllOk);
             }
         }
-        let host = reply.host().to_owned();
+        let host = reply.host_shown().to_owned();
         let answer = reply.read_rest(start).await?;
         Ok(
             read_items(&answer, sent).unwrap_or_else(|what| BulkResult::Retry {
@@ -447,7 +449,7 @@ impl Backoff {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let share = u32::try_from(self.random >> 48).unwrap_or(0);
-        pause - pause / 4 * share / 0x1_0000
+        pause.saturating_sub(pause / 4 * share / 0x1_0000)
     }
 
     /// To be called after a success.
@@ -507,6 +509,11 @@ mod tests {
                 "{status} {kind}"
             );
         }
+        let gone = ItemResult {
+            status: 404,
+            ..ItemResult::default()
+        };
+        assert_eq!(classify(&gone, &policy), Outcome::Done);
         assert_eq!(
             classify(&item(403, "cluster_block_exception"), &Policy::default()),
             Outcome::Retry

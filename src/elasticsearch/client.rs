@@ -169,8 +169,8 @@ impl Client {
     ///
     /// # Errors
     /// The first option that cannot work, with its remedy.
-    pub fn new(config: ClientConfig) -> Result<Self, ConfigError> {
-        let mut resolved = config::resolve(&config)?;
+    pub fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
+        let mut resolved = config::resolve(config)?;
         let with_tls = resolved.endpoints.iter().any(|endpoint| endpoint.tls);
         let tls = if with_tls {
             Some(tokio_rustls::TlsConnector::from(tls::client_config(
@@ -591,21 +591,16 @@ impl Reply<'_> {
         self.response.headers()
     }
 
-    pub fn host(&self) -> &str {
+    pub fn host_shown(&self) -> &str {
         &self.lease.host.endpoint.shown
     }
 
     /// The next piece of the body; `None` at its end, when the connection has gone back to the pool.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, TransportError> {
         loop {
-            let frame = match tokio::time::timeout_at(
-                self.deadline,
-                self.response.body_mut().frame(),
-            )
-            .await
-            {
-                Ok(frame) => frame,
-                Err(_) => return Err(timed_out(self.lease.host, self.limit)),
+            let next = self.response.body_mut().frame();
+            let Ok(frame) = tokio::time::timeout_at(self.deadline, next).await else {
+                return Err(timed_out(self.lease.host, self.limit));
             };
             match frame {
                 None => {
@@ -621,7 +616,7 @@ impl Reply<'_> {
                 }
                 Some(Err(error)) => {
                     return Err(TransportError::Broken {
-                        host: self.host().to_owned(),
+                        host: self.host_shown().to_owned(),
                         cause: sentence_of(&error),
                     });
                 }
@@ -634,7 +629,7 @@ impl Reply<'_> {
         while let Some(more) = self.chunk().await? {
             if body.len() + more.len() > MAX_ANSWER {
                 return Err(TransportError::AnswerTooLong {
-                    host: self.host().to_owned(),
+                    host: self.host_shown().to_owned(),
                     limit: MAX_ANSWER,
                 });
             }
@@ -649,7 +644,7 @@ impl Reply<'_> {
             status: self.status(),
             headers: self.headers().clone(),
             body,
-            host: self.host().to_owned(),
+            host: self.host_shown().to_owned(),
         })
     }
 }

@@ -122,7 +122,7 @@ impl Default for ClientConfig {
             tls: TlsOptions::default(),
             proxy: None,
             connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             pool_max: 1000,
             pool_max_per_route: 100,
             resurrect_delay: Duration::from_secs(5),
@@ -247,10 +247,7 @@ fn check_bounds(config: &ClientConfig) -> Result<(), ConfigError> {
 fn authorization(auth: &Auth) -> Result<(Option<HeaderValue>, String), ConfigError> {
     let (option, text, login) = match auth {
         Auth::None => {
-            return Ok((
-                None,
-                "nobody (no `user` and no `api_key` is set)".to_owned(),
-            ));
+            return Ok((None, "a request without a login".to_owned()));
         }
         Auth::Basic { user, password } => ("user", basic(user, password), format!("user `{user}`")),
         Auth::Cloud(text) => {

@@ -16,6 +16,8 @@ pub const MAX_NUMBER: usize = 1000;
 const MAX_NODES: usize = 16_384;
 /// Pieces kept for one place; documents with more variety than that take the full check.
 const MAX_BRANCHES: usize = 24;
+/// A one in each byte of a word.
+const ONES: u64 = 0x0101_0101_0101_0101;
 /// No node.
 const NONE: u32 = u32::MAX;
 
@@ -121,16 +123,20 @@ impl Node {
     /// Whether `rest` begins with the token.
     #[inline]
     fn begins(&self, rest: &[u8]) -> bool {
-        let Some(window) = rest.first_chunk::<32>() else {
+        let Some(window) = rest.first_chunk::<16>() else {
             return rest.starts_with(&self.token);
         };
-        let (halves, _) = window.as_chunks::<16>();
-        let [first, second] = halves else {
-            return false;
+        let differs = (u128::from_le_bytes(*window) ^ self.head[0]) & self.mask[0];
+        differs == 0 && (self.token.len() <= 16 || self.goes_on(rest))
+    }
+
+    /// Whether the token stands there behind its first 16 bytes, too.
+    #[inline]
+    fn goes_on(&self, rest: &[u8]) -> bool {
+        let Some(window) = rest.get(16..).and_then(<[u8]>::first_chunk::<16>) else {
+            return rest.starts_with(&self.token);
         };
-        let [first, second] = [u128::from_le_bytes(*first), u128::from_le_bytes(*second)];
-        let differs =
-            ((first ^ self.head[0]) & self.mask[0]) | ((second ^ self.head[1]) & self.mask[1]);
+        let differs = (u128::from_le_bytes(*window) ^ self.head[1]) & self.mask[1];
         differs == 0
             && (self.token.len() <= 32 || rest.get(32..self.token.len()) == self.token.get(32..))
     }
@@ -172,23 +178,24 @@ impl Checker {
 
     /// Checks a document of a known skeleton. `None` says only that it cannot tell.
     fn follow(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        let mut pos = at;
+        let nodes = self.nodes.as_slice();
+        let mut rest = bytes.get(at..)?;
         let mut index = self.root;
         loop {
-            let rest = bytes.get(pos..)?;
-            let mut node = self.nodes.get(index as usize)?;
+            let mut node = nodes.get(index as usize)?;
             while !node.begins(rest) {
-                node = self.nodes.get(node.sibling as usize)?;
+                node = nodes.get(node.sibling as usize)?;
             }
-            pos += node.token.len();
-            pos = match node.gap {
-                Gap::Text => string(bytes, pos).ok()?,
-                Gap::Value { depth } => match byte_at(bytes, pos) {
-                    b'0'..=b'9' => number(bytes, pos).ok()?,
-                    _ => value(bytes, pos, depth as usize).ok()?,
+            rest = rest.get(node.token.len()..)?;
+            let len = match node.gap {
+                Gap::Text => quick_string(rest)?,
+                Gap::Value { depth } => match quick_number(rest) {
+                    Some(len) => len,
+                    None => value(rest, 0, depth as usize).ok()?,
                 },
-                Gap::End => return Some(pos),
+                Gap::End => return Some(bytes.len() - rest.len()),
             };
+            rest = rest.get(len..)?;
             index = node.next;
         }
     }
@@ -358,22 +365,25 @@ fn unexpected<T>(bytes: &[u8], pos: usize) -> Checked<T> {
 /// non-ASCII. Only the lowest one is exact, because a borrow can mark bytes above it.
 #[inline]
 fn stops(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let below_blank = word.wrapping_sub(ONES * b' ' as u64);
-    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
-    let slash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let below_blank = word.wrapping_sub(ONES * 0x20);
+    let quote = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
+    let slash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
     (below_blank | quote | slash | word) & (ONES * 0x80)
 }
 
 /// The offset of the first of 16 bytes that ends a plain stretch of a string; `None` when none does.
 #[inline]
 fn first_stop(chunk: &[u8; 16]) -> Option<usize> {
-    let window = u128::from_le_bytes(*chunk);
-    // Truncation is the point: the first eight bytes, then the others.
-    let (low, high) = (stops(window as u64), stops((window >> 64) as u64));
-    // Chosen without a branch: where strings end cannot be foretold.
-    let (found, skipped) = if low != 0 { (low, 0) } else { (high, 8) };
-    (found != 0).then(|| skipped + (found.trailing_zeros() / 8) as usize)
+    let (halves, _) = chunk.as_chunks::<8>();
+    let [low, high] = halves else { return None };
+    let (low, high) = (
+        stops(u64::from_le_bytes(*low)),
+        stops(u64::from_le_bytes(*high)),
+    );
+    // Chosen by arithmetic: where strings end cannot be foretold, and a wrong guess costs more than this.
+    let in_high = u32::from(low == 0);
+    let found = low | (high & u64::from(in_high).wrapping_neg());
+    (found != 0).then(|| (8 * in_high + found.trailing_zeros() / 8) as usize)
 }
 
 /// The offset of the first byte from `pos` on that ends a plain stretch of a string; the end of `bytes` at the latest.
@@ -394,6 +404,10 @@ fn plain_end(bytes: &[u8], pos: usize) -> usize {
 }
 
 /// Skips blocks of 64 bytes in which nothing ends a string; compilers make a few vector instructions of each.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "branches would keep the loop from being vectorised"
+)]
 fn skip_plain_blocks(mut rest: &[u8]) -> &[u8] {
     while let Some((block, behind)) = rest.split_first_chunk::<64>() {
         // Signed, so that bytes from 0x80 on count as below the blank too.
@@ -416,20 +430,33 @@ fn short_plain_end(bytes: &[u8], pos: usize) -> usize {
     pos + found.unwrap_or(rest.len())
 }
 
+/// The length of the string whose text `rest` begins with, its closing quote included; `None` when it is not valid.
+#[inline]
+fn quick_string(rest: &[u8]) -> Option<usize> {
+    let Some(chunk) = rest.first_chunk::<16>() else {
+        return long_string(rest, 0);
+    };
+    match first_stop(chunk) {
+        Some(stop) if chunk.get(stop) == Some(&b'"') => Some(stop + 1),
+        Some(stop) => long_string(rest, stop),
+        None => long_string(rest, chunk.len()),
+    }
+}
+
+/// The same for any string, of which `from` bytes are known to be plain.
+#[inline(never)]
+fn long_string(rest: &[u8], from: usize) -> Option<usize> {
+    let pos = plain_end(rest, from);
+    if rest.get(pos) == Some(&b'"') {
+        Some(pos + 1)
+    } else {
+        odd_string(rest, 0, pos).ok()
+    }
+}
+
 /// Checks a string from behind its opening quote; returns the offset behind the closing one.
 #[inline]
 fn string(bytes: &[u8], start: usize) -> Checked<usize> {
-    if let Some(chunk) = bytes.get(start..).and_then(<[u8]>::first_chunk::<16>)
-        && let Some(stop) = first_stop(chunk)
-        && chunk.get(stop) == Some(&b'"')
-    {
-        return Ok(start + stop + 1);
-    }
-    long_string(bytes, start)
-}
-
-#[inline(never)]
-fn long_string(bytes: &[u8], start: usize) -> Checked<usize> {
     let pos = plain_end(bytes, start);
     if bytes.get(pos) == Some(&b'"') {
         Ok(pos + 1)
@@ -503,31 +530,32 @@ fn literal(bytes: &[u8], pos: usize, word: &[u8]) -> Checked<usize> {
     }
 }
 
-/// Checks a number. Short whole numbers, the most of them, are settled by one look at eight bytes.
+/// The length of the plain number that `rest` begins with; `None` for all else, exponents and signs included.
 #[inline]
-fn number(bytes: &[u8], start: usize) -> Checked<usize> {
-    if let Some(chunk) = bytes.get(start..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let end = (not_digits(word).trailing_zeros() / 8) as usize;
-        let behind = chunk.get(end).copied().unwrap_or(b'.');
-        if end > 0 && chunk[0] != b'0' && !matches!(behind, b'.' | b'e' | b'E') {
-            return Ok(start + end);
+fn quick_number(rest: &[u8]) -> Option<usize> {
+    let mut end = digits(rest, 0);
+    if end == 0 || (end > 1 && rest.first() == Some(&b'0')) {
+        return None;
+    }
+    if rest.get(end) == Some(&b'.') {
+        let point = end;
+        end = digits(rest, point + 1);
+        if end == point + 1 {
+            return None;
         }
     }
-    long_number(bytes, start)
+    (end <= MAX_NUMBER && !matches!(rest.get(end), Some(b'e' | b'E'))).then_some(end)
 }
 
 /// The high bits of the bytes of `word` that are no digits.
 #[inline]
 fn not_digits(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     // A digit without its 0x30 is at most 9; 0x76 lifts all else into the high bit.
     let bare = word ^ (ONES * 0x30);
     (((bare & (ONES * 0x7f)) + ONES * 0x76) | bare) & (ONES * 0x80)
 }
 
-#[inline(never)]
-fn long_number(bytes: &[u8], start: usize) -> Checked<usize> {
+fn number(bytes: &[u8], start: usize) -> Checked<usize> {
     let mut pos = start + usize::from(byte_at(bytes, start) == b'-');
     match byte_at(bytes, pos) {
         b'0' => pos += 1,

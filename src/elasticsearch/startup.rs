@@ -249,7 +249,8 @@ fn server_info(response: &Response) -> Result<ServerInfo, StartupError> {
         )));
     }
     let mut warnings = Vec::new();
-    if !genuine && !(fork.is_empty() && major == 7 && minor < 14) {
+    let before_the_header = fork.is_empty() && major == 7 && minor < 14;
+    if !genuine && !before_the_header {
         let name = if fork.is_empty() {
             "a server without the header `X-Elastic-Product`"
         } else {

@@ -50,7 +50,7 @@ async fn start_at(address: SocketAddr, options: SinkOptions) -> Running {
 
 impl Running {
     fn client(&self) -> Client {
-        Client::new(self.config()).unwrap()
+        Client::new(&self.config()).unwrap()
     }
 
     fn config(&self) -> ClientConfig {
@@ -95,7 +95,7 @@ fn why(result: BulkResult) -> String {
 async fn bulks_arrive_at_every_compression_level() {
     let sink = start(SinkOptions::default()).await;
     for level in 0..=9 {
-        let client = Client::new(ClientConfig {
+        let client = Client::new(&ClientConfig {
             compression_level: level,
             ..sink.config()
         })
@@ -131,7 +131,7 @@ async fn connections_are_kept_and_bounded() {
         pool_max: 3,
         ..ClientConfig::default()
     };
-    let client = Client::new(config).unwrap();
+    let client = Client::new(&config).unwrap();
     for round in 0..20 {
         assert_eq!(
             client.send_bulk(&body("a", round, 1)).await,
@@ -217,7 +217,7 @@ async fn whole_refusals_are_retries_with_a_reason() {
             user: "shipper".into(),
             password: "hidden".into(),
         };
-        let client = Client::new(ClientConfig {
+        let client = Client::new(&ClientConfig {
             auth,
             ..sink.config()
         })
@@ -307,7 +307,7 @@ async fn too_large_bodies_are_told_apart() {
     })
     .await;
     for level in [0, 1] {
-        let client = Client::new(ClientConfig {
+        let client = Client::new(&ClientConfig {
             compression_level: level,
             ..sink.config()
         })
@@ -332,7 +332,7 @@ async fn nobody_there_is_said_at_once() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let client = Client::new(ClientConfig {
+    let client = Client::new(&ClientConfig {
         hosts: vec![free.to_string()],
         ..ClientConfig::default()
     })
@@ -353,7 +353,7 @@ async fn nobody_there_is_said_at_once() {
     );
     assert_eq!(client.live_hosts(), 1);
     sink.end().await;
-    let unknown = Client::new(ClientConfig {
+    let unknown = Client::new(&ClientConfig {
         hosts: vec!["no-such-host.invalid".into()],
         ..ClientConfig::default()
     })
@@ -374,7 +374,7 @@ async fn dead_hosts_are_passed_over_and_come_back() {
         .local_addr()
         .unwrap();
     let hosts = vec![one.address.to_string(), gone.to_string()];
-    let client = Client::new(ClientConfig {
+    let client = Client::new(&ClientConfig {
         hosts,
         resurrect_delay: Duration::from_millis(50),
         ..ClientConfig::default()
@@ -415,7 +415,7 @@ async fn slow_answers_end_at_the_limit() {
         ..SinkOptions::default()
     })
     .await;
-    let client = Client::new(ClientConfig {
+    let client = Client::new(&ClientConfig {
         timeout: Duration::from_millis(100),
         ..sink.config()
     })
@@ -440,7 +440,7 @@ async fn what_is_no_elasticsearch_is_said() {
                 .await;
         }
     });
-    let client = Client::new(ClientConfig {
+    let client = Client::new(&ClientConfig {
         hosts: vec![address.to_string()],
         ..ClientConfig::default()
     })
@@ -502,7 +502,7 @@ async fn startup_reads_the_version_and_installs_templates_once() {
 #[tokio::test]
 async fn the_stand_in_answers_questions() {
     let sink = start(SinkOptions::default()).await;
-    let client = Client::new(ClientConfig {
+    let client = Client::new(&ClientConfig {
         parameters: vec![("pretty".into(), "no".into())],
         ..sink.config()
     })
@@ -673,7 +673,7 @@ async fn tls_trusts_whom_it_is_told_to_and_nobody_else() {
     let own = certificates.path("self.pem");
     let selfsigned = tls_front(sink.address, &[&own], &certificates.path("self.key")).await;
     let attempt = async |host: String, tls: TlsOptions| {
-        let client = Client::new(ClientConfig {
+        let client = Client::new(&ClientConfig {
             hosts: vec![format!("https://{host}")],
             tls,
             ..ClientConfig::default()
@@ -732,7 +732,7 @@ async fn tls_trusts_whom_it_is_told_to_and_nobody_else() {
         text.contains("does not speak TLS") || text.contains("does it speak TLS"),
         "{text}"
     );
-    let plain = Client::new(ClientConfig {
+    let plain = Client::new(&ClientConfig {
         hosts: vec![signed.to_string()],
         ..ClientConfig::default()
     })
@@ -755,7 +755,7 @@ mod real {
             compression_level: level,
             ..ClientConfig::default()
         };
-        Some(Client::new(config).unwrap())
+        Some(Client::new(&config).unwrap())
     }
 
     fn index(name: &str) -> String {

@@ -236,6 +236,15 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
+/// What a server presents in a handshake.
+struct Shown<'a> {
+    end_entity: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    name: &'a ServerName<'a>,
+    ocsp_response: &'a [u8],
+    now: UnixTime,
+}
+
 impl Verifier {
     /// The certificate of the presented chain that has a trusted fingerprint.
     fn by_fingerprint<'a>(
@@ -251,25 +260,26 @@ impl Verifier {
             .find(|certificate| sha256(certificate).is_some_and(|sum| fingerprints.contains(&sum)))
     }
 
+    /// Asks `by`, which trusts `pinned` alone when there are any.
     fn check(
-        &self,
         by: &WebPkiServerVerifier,
         pinned: &[CertificateDer<'_>],
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
+        shown: &Shown<'_>,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match by.verify_server_cert(
+            shown.end_entity,
+            shown.intermediates,
+            shown.name,
+            shown.ocsp_response,
+            shown.now,
+        ) {
             // A self-signed server certificate that is marked as a CA, and that the user named as trusted: what
             // `openssl req -x509` makes. Signature algorithm and dates were checked before this error; the name was not.
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
-                if format!("{other:?}").contains("CaUsedAsEndEntity")
-                    && pinned.iter().any(|p| p == end_entity) =>
+                if is_ca_as_server(&other) && pinned.iter().any(|p| p == shown.end_entity) =>
             {
-                let parsed = ParsedCertificate::try_from(end_entity)?;
-                rustls::client::verify_server_name(&parsed, server_name)?;
+                let parsed = ParsedCertificate::try_from(shown.end_entity)?;
+                rustls::client::verify_server_name(&parsed, shown.name)?;
                 Ok(ServerCertVerified::assertion())
             }
             other => other,
@@ -294,32 +304,23 @@ impl ServerCertVerifier for Verifier {
         else {
             return Ok(ServerCertVerified::assertion());
         };
+        let shown = Shown {
+            end_entity,
+            intermediates,
+            name: server_name,
+            ocsp_response,
+            now,
+        };
         if let Some(trusted) = Self::by_fingerprint(fingerprints, end_entity, intermediates) {
             let trusted = [trusted.clone().into_owned()];
-            if let Some(by) = root_verifier(&trusted, true, &self.provider)
-                .map_err(|error| rustls::Error::General(error.message))?
-            {
-                return self.check(
-                    &by,
-                    &trusted,
-                    end_entity,
-                    intermediates,
-                    server_name,
-                    ocsp_response,
-                    now,
-                );
+            let by = root_verifier(&trusted, true, &self.provider)
+                .map_err(|error| rustls::Error::General(error.message))?;
+            if let Some(by) = by {
+                return Self::check(&by, &trusted, &shown);
             }
         }
         match by_roots {
-            Some(by) => self.check(
-                by,
-                pinned,
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+            Some(by) => Self::check(by, pinned, &shown),
             None => Err(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer,
             )),
@@ -361,12 +362,27 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// Whether the server showed a certificate that is marked as a CA's. The verifier's own error type is not public.
+fn is_ca_as_server(error: &rustls::OtherError) -> bool {
+    format!("{error:?}").contains("CaUsedAsEndEntity")
+}
+
+fn untrusted(url: &str) -> String {
+    format!(
+        "the certificate of {url} is signed by an authority that is not trusted here: name its CA file in \
+         `ssl_certificate_authorities`, or give the CA's `ca_trusted_fingerprint`"
+    )
+}
+
 /// What a failed TLS handshake means for the user of `url`, with the remedy.
 pub(super) fn explain(error: &rustls::Error, url: &str) -> String {
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
-            "the certificate of {url} is signed by an authority that is not trusted here: name its CA file in `ssl_certificate_authorities`, or give the CA's `ca_trusted_fingerprint`"
-        ),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => untrusted(url),
+        rustls::Error::InvalidCertificate(CertificateError::Other(other))
+            if is_ca_as_server(other) =>
+        {
+            untrusted(url)
+        }
         rustls::Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
         ) => {

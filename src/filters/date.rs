@@ -3,13 +3,15 @@
 use std::any::Any;
 
 use crate::event::{Batch, EventId, Kind, Selection, Value};
+use crate::language::ast::Plugin;
 use crate::options;
 use crate::plugin::options::{FieldRef, NonEmpty, Options, Reader, Setting, SettingKind};
-use crate::plugin::{Build, Cx, Filter, Make, PluginMetrics, PluginSpec, Sprintf, Verdict, per_event};
-use crate::language::ast::Plugin;
+use crate::plugin::{
+    Build, Cx, Filter, Make, PluginMetrics, PluginSpec, Sprintf, Verdict, per_event,
+};
 use crate::time::{
-    Iso8601Parser, JodaParser, Timestamp, Zone, tai64n, unix_from_number, unix_from_text, unix_ms_from_number,
-    unix_ms_from_text,
+    Iso8601Parser, JodaParser, Timestamp, Zone, tai64n, unix_from_number, unix_from_text,
+    unix_ms_from_number, unix_ms_from_text,
 };
 
 options! {
@@ -95,23 +97,40 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
             Ok(zone) => fixed_zone = Some(zone),
             Err(error) => {
                 let hint = "use a name such as `Europe/Berlin` or an offset such as `+02:00`";
-                build.error_with_hint("timezone", format!("`timezone` of `date`: {error}"), zone_span, hint);
+                build.error_with_hint(
+                    "timezone",
+                    format!("`timezone` of `date`: {error}"),
+                    zone_span,
+                    hint,
+                );
                 return None;
             }
         }
     }
     let mut settings = config.r#match.0.iter();
     let source = settings.next().and_then(|setting| field(setting, build))?;
-    let formats: Vec<Option<Format>> =
-        settings.map(|setting| format(setting, config.locale.as_deref(), fixed_zone, build)).collect();
+    let formats: Vec<Option<Format>> = settings
+        .map(|setting| format(setting, config.locale.as_deref(), fixed_zone, build))
+        .collect();
     if formats.is_empty() {
         let message = "`match` of `date` needs a field and at least one format";
-        build.error_with_hint("option-value", message, target_span, "for example: match => [\"logdate\", \"ISO8601\"]");
+        build.error_with_hint(
+            "option-value",
+            message,
+            target_span,
+            "for example: match => [\"logdate\", \"ISO8601\"]",
+        );
         return None;
     }
     let formats = formats.into_iter().collect::<Option<Vec<Format>>>()?;
     let zone = config.timezone.filter(|zone| zone.as_literal().is_none());
-    Some(Box::new(Date { source, formats, target: config.target, zone, tags: config.tag_on_failure }))
+    Some(Box::new(Date {
+        source,
+        formats,
+        target: config.target,
+        zone,
+        tags: config.tag_on_failure,
+    }))
 }
 
 fn field(setting: &Setting, build: &mut Build<'_>) -> Option<FieldRef> {
@@ -119,18 +138,31 @@ fn field(setting: &Setting, build: &mut Build<'_>) -> Option<FieldRef> {
     match FieldRef::from_setting(setting, build) {
         Ok(field) => Some(field),
         Err(error) => {
-            build.error("field-reference", format!("the first element of `match` of `date` {error}"), setting.span);
+            build.error(
+                "field-reference",
+                format!("the first element of `match` of `date` {error}"),
+                setting.span,
+            );
             None
         }
     }
 }
 
-fn format(setting: &Setting, locale: Option<&str>, zone: Option<Zone>, build: &mut Build<'_>) -> Option<Format> {
+fn format(
+    setting: &Setting,
+    locale: Option<&str>,
+    zone: Option<Zone>,
+    build: &mut Build<'_>,
+) -> Option<Format> {
     let text = match &setting.kind {
         SettingKind::Text(text) => text.as_str(),
         SettingKind::Number(number) => number.text(),
         _ => {
-            build.error("option-value", "`match` of `date` must be a list of texts", setting.span);
+            build.error(
+                "option-value",
+                "`match` of `date` must be a list of texts",
+                setting.span,
+            );
             return None;
         }
     };
@@ -142,7 +174,11 @@ fn format(setting: &Setting, locale: Option<&str>, zone: Option<Zone>, build: &m
         pattern => match JodaParser::compile(pattern, locale, zone) {
             Ok(parser) => Format::Joda(Box::new(parser)),
             Err(error) => {
-                build.error("date-pattern", format!("`match` of `date`: {error}"), setting.span);
+                build.error(
+                    "date-pattern",
+                    format!("`match` of `date`: {error}"),
+                    setting.span,
+                );
                 return None;
             }
         },
@@ -172,13 +208,22 @@ impl Format {
 }
 
 impl Date {
-    fn read(&self, batch: &mut Batch, id: EventId, value: Value, cx: &mut Cx<'_>) -> Option<Timestamp> {
+    fn read(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        value: Value,
+        cx: &mut Cx<'_>,
+    ) -> Option<Timestamp> {
         let now = batch.now();
         match value.kind() {
             Kind::Str => {}
             Kind::Int | Kind::Float => {
                 let text = batch.bytes(value);
-                return self.formats.iter().find_map(|format| format.read_number(text));
+                return self
+                    .formats
+                    .iter()
+                    .find_map(|format| format.read_number(text));
             }
             _ => return None,
         }
@@ -188,13 +233,19 @@ impl Date {
             zone.render(batch, id, cx.buf);
             let zone = scratch.zone(cx.buf)?;
             let text = batch.bytes(value);
-            return self.formats.iter().find_map(|format| format.read_text(text, Some(zone), now));
+            return self
+                .formats
+                .iter()
+                .find_map(|format| format.read_text(text, Some(zone), now));
         }
         let text = batch.bytes(value);
         if scratch.last_time.is_some() && scratch.last == text {
             return scratch.last_time;
         }
-        let time = self.formats.iter().find_map(|format| format.read_text(text, None, now))?;
+        let time = self
+            .formats
+            .iter()
+            .find_map(|format| format.read_text(text, None, now))?;
         if text.len() <= REMEMBERED_LEN {
             scratch.last.clear();
             scratch.last.extend_from_slice(text);
@@ -216,7 +267,9 @@ impl Scratch {
         if let Some((_, zone)) = self.zones.iter().find(|(known, _)| known == id) {
             return *zone;
         }
-        let zone = std::str::from_utf8(id).ok().and_then(|id| Zone::parse(id).ok());
+        let zone = std::str::from_utf8(id)
+            .ok()
+            .and_then(|id| Zone::parse(id).ok());
         if self.zones.len() == REMEMBERED_ZONES {
             self.zones.clear();
         }
@@ -276,21 +329,33 @@ mod tests {
     }
 
     fn refused(config: &str) -> String {
-        let Err(diagnostics) = run_filter(&SPEC, Ecs::V8, &format!("date {{ {config} }}"), &[]) else {
+        let Err(diagnostics) = run_filter(&SPEC, Ecs::V8, &format!("date {{ {config} }}"), &[])
+        else {
             panic!("`{config}` was accepted");
         };
-        diagnostics.iter().map(|diagnostic| diagnostic.message.clone()).collect::<Vec<_>>().join("\n")
+        diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.message.clone())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// A golden vector's options as config text.
     fn config_text(config: &Json) -> String {
-        let options = config.as_object().unwrap().iter().map(|(name, value)| format!("{name} => {value}"));
+        let options = config
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| format!("{name} => {value}"));
         options.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn golden_vectors() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden/golden-filters.jsonl");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/data/golden/golden-filters.jsonl"
+        );
         let text = std::fs::read_to_string(path).unwrap();
         let mut passed = 0;
         for line in text.lines() {
@@ -299,7 +364,10 @@ mod tests {
                 continue;
             }
             let config = config_text(&vector["config"]);
-            let out = run(&format!("{config} add_field => {{ \"done\" => \"1\" }}"), &[vector["event"].clone()]);
+            let out = run(
+                &format!("{config} add_field => {{ \"done\" => \"1\" }}"),
+                &[vector["event"].clone()],
+            );
             let mut wanted = vector["result"].clone();
             if vector["matched"] == true {
                 wanted["done"] = json!("1");
@@ -318,7 +386,10 @@ mod tests {
     #[test]
     fn timestamp_is_the_default_target() {
         let out = one(r#"match => ["t", "UNIX"]"#, json!({"t": 1_700_000_000}));
-        assert_eq!(out, json!({"t": 1_700_000_000, "@timestamp": "2023-11-14T22:13:20.000Z"}));
+        assert_eq!(
+            out,
+            json!({"t": 1_700_000_000, "@timestamp": "2023-11-14T22:13:20.000Z"})
+        );
     }
 
     #[test]
@@ -332,15 +403,25 @@ mod tests {
 
     #[test]
     fn missing_and_null_are_left_alone() {
-        let out = run(r#"match => ["t", "UNIX"] add_tag => "done""#, &[json!({"a": 1}), json!({"t": null})]);
+        let out = run(
+            r#"match => ["t", "UNIX"] add_tag => "done""#,
+            &[json!({"a": 1}), json!({"t": null})],
+        );
         assert_eq!(out.events, [json!({"a": 1}), json!({"t": null})]);
         assert_eq!(out.metrics.failures.into_inner(), 0);
     }
 
     #[test]
     fn other_kinds_of_values_fail() {
-        let events = [json!({"t": true}), json!({"t": {"a": 1}}), json!({"t": [1_700_000_000]})];
-        let out = run(r#"match => ["t", "UNIX", "ISO8601"] tag_on_failure => ["a", "b"]"#, &events);
+        let events = [
+            json!({"t": true}),
+            json!({"t": {"a": 1}}),
+            json!({"t": [1_700_000_000]}),
+        ];
+        let out = run(
+            r#"match => ["t", "UNIX", "ISO8601"] tag_on_failure => ["a", "b"]"#,
+            &events,
+        );
         for event in &out.events {
             assert_eq!(event["tags"], json!(["a", "b"]));
         }
@@ -351,13 +432,17 @@ mod tests {
 
     #[test]
     fn a_target_that_cannot_be_set_is_a_failure() {
-        let out = one(r#"match => ["t", "UNIX"] target => "[t][x]""#, json!({"t": "5"}));
+        let out = one(
+            r#"match => ["t", "UNIX"] target => "[t][x]""#,
+            json!({"t": "5"}),
+        );
         assert_eq!(out, json!({"t": "5", "tags": ["_dateparsefailure"]}));
     }
 
     #[test]
     fn the_zone_may_come_from_the_event() {
-        let config = r#"match => ["t", "yyyy-MM-dd HH:mm", "ISO8601"] target => "o" timezone => "%{z}""#;
+        let config =
+            r#"match => ["t", "yyyy-MM-dd HH:mm", "ISO8601"] target => "o" timezone => "%{z}""#;
         let events = [
             json!({"t": "2024-01-02 03:04", "z": "Europe/Berlin"}),
             json!({"t": "2024-01-02T03:04", "z": "+05:30"}),
@@ -377,17 +462,36 @@ mod tests {
     fn repeated_texts_read_the_same() {
         let texts = ["2024-01-02", "2024-01-02", "x", "2024-01-02", "2024-01-03"];
         let events = texts.map(|text| json!({"t": text}));
-        let out = run(r#"match => ["t", "yyyy-MM-dd"] target => "o" timezone => "UTC""#, &events);
+        let out = run(
+            r#"match => ["t", "yyyy-MM-dd"] target => "o" timezone => "UTC""#,
+            &events,
+        );
         let got: Vec<Json> = out.events.iter().map(|event| event["o"].clone()).collect();
         let (first, next) = ("2024-01-02T00:00:00.000Z", "2024-01-03T00:00:00.000Z");
-        assert_eq!(got, [json!(first), json!(first), Json::Null, json!(first), json!(next)]);
-        assert_eq!((out.metrics.matches.into_inner(), out.metrics.failures.into_inner()), (4, 1));
+        assert_eq!(
+            got,
+            [
+                json!(first),
+                json!(first),
+                Json::Null,
+                json!(first),
+                json!(next)
+            ]
+        );
+        assert_eq!(
+            (
+                out.metrics.matches.into_inner(),
+                out.metrics.failures.into_inner()
+            ),
+            (4, 1)
+        );
     }
 
     #[test]
     fn a_year_is_guessed_by_the_arrival() {
         // The batch arrives in December 2024.
-        let config = r#"match => ["t", "MMM dd HH:mm:ss"] target => "o" timezone => "UTC" locale => "en""#;
+        let config =
+            r#"match => ["t", "MMM dd HH:mm:ss"] target => "o" timezone => "UTC" locale => "en""#;
         let of = |text: &str| one(config, json!({"t": text}))["o"].clone();
         assert_eq!(of("Dec 30 01:02:03"), "2024-12-30T01:02:03.000Z");
         assert_eq!(of("Mar 01 01:02:03"), "2024-03-01T01:02:03.000Z");
@@ -399,7 +503,9 @@ mod tests {
         assert!(refused(r#"match => ["t"]"#).contains("at least one format"));
         assert!(refused(r#"match => ["t", "yyyy-bb"]"#).contains("`b`"));
         assert!(refused(r#"match => ["t[", "ISO8601"]"#).contains("field reference"));
-        assert!(refused(r#"match => ["t", "ISO8601"] timezone => "Mars/Base""#).contains("Mars/Base"));
+        assert!(
+            refused(r#"match => ["t", "ISO8601"] timezone => "Mars/Base""#).contains("Mars/Base")
+        );
         assert!(refused(r#"match => ["t", "MMM"] locale => "xx""#).contains("xx"));
         assert!(refused(r#"target => "x""#).contains("match"));
     }

@@ -11,7 +11,9 @@ use crate::language::ast::{Plugin, Span};
 use crate::language::{EscapeStyle, FieldPath};
 use crate::options;
 use crate::plugin::common::dynamic_path;
-use crate::plugin::{Build, Cx, Filter, Make, Options, Pairs, PluginMetrics, PluginSpec, Verdict, per_event};
+use crate::plugin::{
+    Build, Cx, Filter, Make, Options, Pairs, PluginMetrics, PluginSpec, Verdict, per_event,
+};
 
 options! {
     /// Options of the `dissect` filter.
@@ -86,9 +88,19 @@ struct Part {
 
 /// Where the text of a part goes.
 enum Save {
-    Set { field: Path, part: usize },
-    Append { field: Path, part: usize, join: Box<[u8]> },
-    Indirect { name: NameOf, part: usize },
+    Set {
+        field: Path,
+        part: usize,
+    },
+    Append {
+        field: Path,
+        part: usize,
+        join: Box<[u8]>,
+    },
+    Indirect {
+        name: NameOf,
+        part: usize,
+    },
 }
 
 /// Where an indirect field's name is found.
@@ -120,7 +132,10 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
     };
     let mut mapping = Vec::new();
     for (field, pattern) in &config.mapping.0 {
-        mapping.push((path(field, span("mapping"), build)?, compile(pattern, span("mapping"), build)?));
+        mapping.push((
+            path(field, span("mapping"), build)?,
+            compile(pattern, span("mapping"), build)?,
+        ));
     }
     let mut conversions = Vec::new();
     for (field, to) in config.convert_datatype.0 {
@@ -132,7 +147,11 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
             field: path(&field, span("convert_datatype"), build)?,
         });
     }
-    Some(Box::new(Dissect { mapping, conversions, tags: config.tag_on_failure }))
+    Some(Box::new(Dissect {
+        mapping,
+        conversions,
+        tags: config.tag_on_failure,
+    }))
 }
 
 fn path(name: &str, span: Span, build: &mut Build<'_>) -> Option<Path> {
@@ -152,7 +171,9 @@ fn pieces(pattern: &str) -> (&str, Vec<(&str, &str)>) {
         let close = open + text.get(open..)?.find('}')?;
         Some((open, close))
     };
-    let Some((open, mut close)) = next(pattern) else { return (pattern, Vec::new()) };
+    let Some((open, mut close)) = next(pattern) else {
+        return (pattern, Vec::new());
+    };
     let lead = pattern.get(..open).unwrap_or_default();
     let mut fields = Vec::new();
     let (mut rest, mut open) = (pattern, open);
@@ -170,13 +191,19 @@ fn pieces(pattern: &str) -> (&str, Vec<(&str, &str)>) {
 
 impl Written<'_> {
     fn parse(text: &str) -> Result<Written<'_>, String> {
-        let (text, greedy) = text.strip_suffix("->").map_or((text, false), |text| (text, true));
+        let (text, greedy) = text
+            .strip_suffix("->")
+            .map_or((text, false), |text| (text, true));
         if text.starts_with("+&") || text.starts_with("&+") {
-            return Err(format!("a field cannot be both appended to (+) and named by another (&): {text}"));
+            return Err(format!(
+                "a field cannot be both appended to (+) and named by another (&): {text}"
+            ));
         }
         let (kind, name) = if let Some(name) = text.strip_prefix('+') {
             match name.rsplit_once('/') {
-                Some((name, order)) if !order.is_empty() && order.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some((name, order))
+                    if !order.is_empty() && order.bytes().all(|byte| byte.is_ascii_digit()) =>
+                {
                     (WrittenKind::Append(order.parse().unwrap_or(u32::MAX)), name)
                 }
                 _ => (WrittenKind::Append(0), name),
@@ -186,7 +213,14 @@ impl Written<'_> {
         } else if let Some(name) = text.strip_prefix('&') {
             (WrittenKind::Indirect, name)
         } else {
-            (if text.is_empty() { WrittenKind::Skip } else { WrittenKind::Plain }, text)
+            (
+                if text.is_empty() {
+                    WrittenKind::Skip
+                } else {
+                    WrittenKind::Plain
+                },
+                text,
+            )
         };
         if name.is_empty() && kind != WrittenKind::Skip {
             return Err(format!("the field `%{{{text}}}` has no name"));
@@ -212,15 +246,32 @@ fn compile(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<Pattern> 
     for (part, field) in written.iter().enumerate() {
         saves.push(match field.kind {
             WrittenKind::Skip => continue,
-            WrittenKind::Plain => ((0, 0), Save::Set { field: path(field.name, span, build)?, part }),
+            WrittenKind::Plain => (
+                (0, 0),
+                Save::Set {
+                    field: path(field.name, span, build)?,
+                    part,
+                },
+            ),
             WrittenKind::Append(order) => {
                 let before = part.checked_sub(1).and_then(|before| pieces.get(before));
-                let join = before.map_or(" ", |(_, delimiter)| delimiter).as_bytes().into();
-                ((1, order), Save::Append { field: path(field.name, span, build)?, part, join })
+                let join = before
+                    .map_or(" ", |(_, delimiter)| delimiter)
+                    .as_bytes()
+                    .into();
+                (
+                    (1, order),
+                    Save::Append {
+                        field: path(field.name, span, build)?,
+                        part,
+                        join,
+                    },
+                )
             }
             WrittenKind::Indirect => {
                 let named = |other: &Written<'_>| {
-                    matches!(other.kind, WrittenKind::Plain | WrittenKind::Skip) && other.name == field.name
+                    matches!(other.kind, WrittenKind::Plain | WrittenKind::Skip)
+                        && other.name == field.name
                 };
                 let name = match written.iter().rposition(named) {
                     Some(part) => NameOf::Part(part),
@@ -233,7 +284,8 @@ fn compile(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<Pattern> 
     saves.sort_by_key(|(order, _)| *order);
     let last = pieces.len().saturating_sub(1);
     let part = |(at, ((_, delimiter), field)): (usize, (&(&str, &str), &Written<'_>))| Part {
-        delimiter: (at < last || !delimiter.is_empty()).then(|| Finder::new(delimiter).into_owned()),
+        delimiter: (at < last || !delimiter.is_empty())
+            .then(|| Finder::new(delimiter).into_owned()),
         greedy: field.greedy,
     };
     Some(Pattern {
@@ -246,7 +298,11 @@ fn compile(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<Pattern> 
 fn warn_adjacent(pattern: &str, pieces: &[(&str, &str)], span: Span, build: &mut Build<'_>) {
     let inner = pieces.split_last().map_or(&[][..], |(_, inner)| inner);
     if inner.iter().any(|(_, delimiter)| delimiter.is_empty()) {
-        build.warn("dissect-pattern", format!("`{pattern}` never matches: there is nothing between two of its fields"), span);
+        build.warn(
+            "dissect-pattern",
+            format!("`{pattern}` never matches: there is nothing between two of its fields"),
+            span,
+        );
     }
 }
 
@@ -269,13 +325,19 @@ impl Pattern {
                 return false;
             }
             let rest = text.get(from..).unwrap_or_default();
-            let Some(at) = delimiter.find(rest).map(|at| from + at) else { return false };
+            let Some(at) = delimiter.find(rest).map(|at| from + at) else {
+                return false;
+            };
             bounds.push((bound(from), bound(at)));
             if at == 0 {
                 continue;
             }
             from = at + needle.len();
-            while part.greedy && text.get(from..).is_some_and(|rest| rest.starts_with(needle)) {
+            while part.greedy
+                && text
+                    .get(from..)
+                    .is_some_and(|rest| rest.starts_with(needle))
+            {
                 from += needle.len();
             }
         }
@@ -283,7 +345,14 @@ impl Pattern {
     }
 
     /// Sets the fields; false when one cannot be set.
-    fn save(&self, batch: &mut Batch, id: EventId, text: Value, bounds: &[(u32, u32)], buf: &mut Vec<u8>) -> bool {
+    fn save(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        text: Value,
+        bounds: &[(u32, u32)],
+        buf: &mut Vec<u8>,
+    ) -> bool {
         let part_text = |batch: &Batch, part: usize| {
             let (start, end) = bounds.get(part).copied().unwrap_or_default();
             batch.substr(text, start, end)
@@ -296,7 +365,11 @@ impl Pattern {
             Save::Append { field, part, join } => {
                 let piece = part_text(batch, *part);
                 let before = batch.get(id, field);
-                let value = if before.is_nil() { piece } else { joined(batch, text, before, join, piece, buf) };
+                let value = if before.is_nil() {
+                    piece
+                } else {
+                    joined(batch, text, before, join, piece, buf)
+                };
                 batch.set(id, field, value).is_ok()
             }
             Save::Indirect { name, part } => {
@@ -322,11 +395,21 @@ impl Pattern {
 }
 
 /// The text of two values with something between. Where the source has just that, it is not copied.
-fn joined(batch: &mut Batch, source: Value, before: Value, join: &[u8], piece: Value, buf: &mut Vec<u8>) -> Value {
+fn joined(
+    batch: &mut Batch,
+    source: Value,
+    before: Value,
+    join: &[u8],
+    piece: Value,
+    buf: &mut Vec<u8>,
+) -> Value {
     if before.kind == Kind::Str
         && before.space == source.space
         && let Some(start) = before.off.checked_sub(source.off)
-        && let (Some(between), Some(next)) = (start.checked_add(before.len), piece.off.checked_sub(source.off))
+        && let (Some(between), Some(next)) = (
+            start.checked_add(before.len),
+            piece.off.checked_sub(source.off),
+        )
         && batch.bytes(source).get(between as usize..next as usize) == Some(join)
     {
         return batch.substr(source, start, next + piece.len);
@@ -347,14 +430,16 @@ impl Filter for Dissect {
         let (mut matched, mut failed) = (0, 0);
         per_event(batch, sel, cx, |batch, id, cx| {
             for (field, pattern) in &self.mapping {
-                match self.dissect(batch, id, field, pattern, cx) {
+                match dissect(batch, id, field, pattern, cx) {
                     Some(true) => {
                         matched += 1;
                         cx.common.apply(batch, id, cx.buf);
                     }
                     Some(false) => {
                         failed += 1;
-                        self.tags.iter().for_each(|tag| batch.tag(id, tag.as_bytes()));
+                        self.tags
+                            .iter()
+                            .for_each(|tag| batch.tag(id, tag.as_bytes()));
                     }
                     None => {}
                 }
@@ -370,22 +455,26 @@ impl Filter for Dissect {
     }
 }
 
-impl Dissect {
-    /// Whether the field fits the pattern; none when it is missing.
-    fn dissect(&self, batch: &mut Batch, id: EventId, field: &Path, pattern: &Pattern, cx: &mut Cx<'_>) -> Option<bool> {
-        let mut text = batch.get(id, field);
-        if text.is_absent() {
-            return None;
-        }
-        if !text.is_str() {
-            cx.buf.clear();
-            batch.render(text, cx.buf);
-            text = batch.push(cx.buf);
-        }
-        let bounds = cx.scratch.downcast_mut::<Vec<(u32, u32)>>()?;
-        let fits = !batch.bytes(text).is_empty() && pattern.find(batch.bytes(text), bounds);
-        Some(fits && pattern.save(batch, id, text, bounds, cx.buf))
+/// Whether the field fits the pattern; none when it is missing.
+fn dissect(
+    batch: &mut Batch,
+    id: EventId,
+    field: &Path,
+    pattern: &Pattern,
+    cx: &mut Cx<'_>,
+) -> Option<bool> {
+    let mut text = batch.get(id, field);
+    if text.is_absent() {
+        return None;
     }
+    if !text.is_str() {
+        cx.buf.clear();
+        batch.render(text, cx.buf);
+        text = batch.push(cx.buf);
+    }
+    let bounds = cx.scratch.downcast_mut::<Vec<(u32, u32)>>()?;
+    let fits = !batch.bytes(text).is_empty() && pattern.find(batch.bytes(text), bounds);
+    Some(fits && pattern.save(batch, id, text, bounds, cx.buf))
 }
 
 impl Conversion {
@@ -422,13 +511,17 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     fn run(config: &str, event: Json) -> Json {
-        let mut run = run_filter(&SPEC, Ecs::V8, &format!("dissect {{ {config} }}"), &[event]).unwrap();
+        let mut run =
+            run_filter(&SPEC, Ecs::V8, &format!("dissect {{ {config} }}"), &[event]).unwrap();
         run.events.remove(0)
     }
 
     /// What a pattern makes of a text.
     fn fields(pattern: &str, text: &str) -> Json {
-        let mut event = run(&format!("mapping => {{ 'm' => '{pattern}' }}"), json!({ "m": text }));
+        let mut event = run(
+            &format!("mapping => {{ 'm' => '{pattern}' }}"),
+            json!({ "m": text }),
+        );
         event.as_object_mut().unwrap().remove("m");
         event
     }
@@ -443,43 +536,90 @@ mod tests {
 
     #[test]
     fn appending() {
-        assert_eq!(fields("%{+a/2}, %{+a/1}; %{+a/3}", "1, 2; 3"), json!({"a": "2 1; 3"}));
-        assert_eq!(fields("%{+a} %{a}", "1 2"), json!({"a": "2 1"}), "plain fields are set first");
+        assert_eq!(
+            fields("%{+a/2}, %{+a/1}; %{+a/3}", "1, 2; 3"),
+            json!({"a": "2 1; 3"})
+        );
+        assert_eq!(
+            fields("%{+a} %{a}", "1 2"),
+            json!({"a": "2 1"}),
+            "plain fields are set first"
+        );
         assert_eq!(fields("%{a->} %{+a}", "1   2"), json!({"a": "1 2"}));
         let event = run("mapping => { 'm' => '%{+m}-%{+m}' }", json!({"m": "x-y"}));
         assert_eq!(event, json!({"m": "x-y x-y"}), "the source is appended to");
-        let event = run("mapping => { 'm' => '%{+n} %{}' }", json!({"m": "x y", "n": 5}));
+        let event = run(
+            "mapping => { 'm' => '%{+n} %{}' }",
+            json!({"m": "x y", "n": 5}),
+        );
         assert_eq!(event["n"], "5 x");
     }
 
     #[test]
     fn names_found_in_the_text() {
-        assert_eq!(fields("%{?k1}=%{&k1} %{k2}=%{&k2}", "x=1 y=2"), json!({"x": "1", "k2": "y", "y": "2"}));
-        let event = run("mapping => { 'm' => '%{&n}' }", json!({"m": "v", "n": "[a][b]"}));
+        assert_eq!(
+            fields("%{?k1}=%{&k1} %{k2}=%{&k2}", "x=1 y=2"),
+            json!({"x": "1", "k2": "y", "y": "2"})
+        );
+        let event = run(
+            "mapping => { 'm' => '%{&n}' }",
+            json!({"m": "v", "n": "[a][b]"}),
+        );
         assert_eq!(event["a"], json!({"b": "v"}));
-        assert_eq!(fields("%{?k}=%{&k}|%{b}", "=1|2"), json!({"b": "2"}), "an empty name is none");
-        assert_eq!(fields("%{?k}=%{&k}", "a[=1"), json!({"tags": ["_dissectfailure"]}));
+        assert_eq!(
+            fields("%{?k}=%{&k}|%{b}", "=1|2"),
+            json!({"b": "2"}),
+            "an empty name is none"
+        );
+        assert_eq!(
+            fields("%{?k}=%{&k}", "a[=1"),
+            json!({"tags": ["_dissectfailure"]})
+        );
     }
 
     #[test]
     fn the_source_may_be_a_target() {
-        let event = run("mapping => { 'm' => '%{a} %{m}' }", json!({"m": "1 \"two\" 3"}));
+        let event = run(
+            "mapping => { 'm' => '%{a} %{m}' }",
+            json!({"m": "1 \"two\" 3"}),
+        );
         assert_eq!(event, json!({"a": "1", "m": "\"two\" 3"}));
     }
 
     #[test]
     fn types_of_sources() {
-        assert_eq!(run("mapping => { 'm' => '%{a}.%{b}' }", json!({"m": 1.5}))["b"], "5");
-        assert_eq!(run("mapping => { 'm' => '%{a}' }", json!({"m": null})), json!({"m": null, "tags": ["_dissectfailure"]}));
-        assert_eq!(run("mapping => { 'm' => '%{a}' } tag_on_failure => ['x', 'y']", json!({"m": ""}))["tags"], json!(["x", "y"]));
-        assert_eq!(run("mapping => { 'zz' => '%{a}' }", json!({"m": 1})), json!({"m": 1}));
+        assert_eq!(
+            run("mapping => { 'm' => '%{a}.%{b}' }", json!({"m": 1.5}))["b"],
+            "5"
+        );
+        assert_eq!(
+            run("mapping => { 'm' => '%{a}' }", json!({"m": null})),
+            json!({"m": null, "tags": ["_dissectfailure"]})
+        );
+        assert_eq!(
+            run(
+                "mapping => { 'm' => '%{a}' } tag_on_failure => ['x', 'y']",
+                json!({"m": ""})
+            )["tags"],
+            json!(["x", "y"])
+        );
+        assert_eq!(
+            run("mapping => { 'zz' => '%{a}' }", json!({"m": 1})),
+            json!({"m": 1})
+        );
     }
 
     #[test]
     fn nothing_is_set_unless_all_fits() {
-        assert_eq!(fields("%{a} %{b};", "1 2"), json!({"tags": ["_dissectfailure"]}));
+        assert_eq!(
+            fields("%{a} %{b};", "1 2"),
+            json!({"tags": ["_dissectfailure"]})
+        );
         assert_eq!(fields("x%{a}", "y1"), json!({"tags": ["_dissectfailure"]}));
-        assert_eq!(fields("%{@timestamp} %{a}", "1 2"), json!({"tags": ["_dissectfailure"]}));
+        assert_eq!(
+            fields("%{@timestamp} %{a}", "1 2"),
+            json!({"tags": ["_dissectfailure"]})
+        );
     }
 
     #[test]
@@ -493,16 +633,33 @@ mod tests {
     fn conversions() {
         let config = "mapping => { 'm' => '%{a} %{b} %{c} %{d}' } convert_datatype => { 'a' => 'int' 'b' => 'float' 'c' => 'int' 'z' => 'float' '[d]' => 'float' }";
         let event = run(config, json!({"m": "12.9 -0.50 x 7"}));
-        let tags = json!(["_dataconversionuncoercible_c_int", "_dataconversionnullvalue_z_float"]);
-        assert_eq!(event, json!({"m": "12.9 -0.50 x 7", "a": 12, "b": serde_json::from_str::<Json>("-0.50").unwrap(), "c": "x", "d": 7.0, "tags": tags}));
+        let tags = json!([
+            "_dataconversionuncoercible_c_int",
+            "_dataconversionnullvalue_z_float"
+        ]);
+        assert_eq!(
+            event,
+            json!({"m": "12.9 -0.50 x 7", "a": 12, "b": serde_json::from_str::<Json>("-0.50").unwrap(), "c": "x", "d": 7.0, "tags": tags})
+        );
     }
 
     #[test]
     fn wrong_patterns_are_refused() {
         for pattern in ["%{&+a} %{b}", "%{+} %{b}", "%{a[b} x", "%{[a]b}"] {
             let config = format!("dissect {{ mapping => {{ 'm' => '{pattern}' }} }}");
-            assert!(run_filter(&SPEC, Ecs::V8, &config, &[]).is_err(), "{pattern}");
+            assert!(
+                run_filter(&SPEC, Ecs::V8, &config, &[]).is_err(),
+                "{pattern}"
+            );
         }
-        assert!(run_filter(&SPEC, Ecs::V8, "dissect { convert_datatype => { 'a' => 'integer' } }", &[]).is_err());
+        assert!(
+            run_filter(
+                &SPEC,
+                Ecs::V8,
+                "dissect { convert_datatype => { 'a' => 'integer' } }",
+                &[]
+            )
+            .is_err()
+        );
     }
 }

@@ -28,7 +28,9 @@ pub const SPEC: PluginSpec = PluginSpec {
 
 fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
     let config = Config::read(plugin, build)?;
-    Some(Box::new(Drop { share: config.percentage / 100.0 }))
+    Some(Box::new(Drop {
+        share: config.percentage / 100.0,
+    }))
 }
 
 struct Drop {
@@ -63,7 +65,12 @@ impl Filter for Drop {
         } else if self.share > 0.0
             && let Some(chance) = cx.scratch.downcast_mut::<Chance>()
         {
-            let mut kept: Vec<_> = sel.ids().iter().copied().filter(|_| chance.next() >= self.share).collect();
+            let mut kept: Vec<_> = sel
+                .ids()
+                .iter()
+                .copied()
+                .filter(|_| chance.next() >= self.share)
+                .collect();
             sel.swap(&mut kept);
         }
         PluginMetrics::add(&cx.metrics.matches, (before - sel.len()) as u64);
@@ -80,7 +87,11 @@ mod tests {
     fn left(config: &str) -> usize {
         let events: Vec<_> = (0..2000).map(|at| json!({ "at": at })).collect();
         let run = run_filter(&SPEC, Ecs::V8, config, &events).unwrap();
-        let order: Vec<_> = run.events.iter().map(|event| event["at"].as_i64().unwrap()).collect();
+        let order: Vec<_> = run
+            .events
+            .iter()
+            .map(|event| event["at"].as_i64().unwrap())
+            .collect();
         assert!(order.is_sorted());
         order.len()
     }
@@ -96,7 +107,9 @@ mod tests {
 
     #[test]
     fn the_percentage_is_a_number() {
-        let error = run_filter(&SPEC, Ecs::V8, "drop { percentage => many }", &[]).err().unwrap();
+        let error = run_filter(&SPEC, Ecs::V8, "drop { percentage => many }", &[])
+            .err()
+            .unwrap();
         assert!(error[0].message.contains("must be a number"), "{error:?}");
     }
 }

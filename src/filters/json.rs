@@ -6,7 +6,9 @@ use crate::language::FieldPath;
 use crate::language::ast::Plugin;
 use crate::options;
 use crate::plugin::common::dynamic_path;
-use crate::plugin::{Build, Cx, FieldRef, Filter, Make, Options, PluginMetrics, PluginSpec, Verdict, per_event};
+use crate::plugin::{
+    Build, Cx, FieldRef, Filter, Make, Options, PluginMetrics, PluginSpec, Verdict, per_event,
+};
 
 options! {
     /// Options of the `json` filter.
@@ -100,7 +102,10 @@ impl Json {
                 Err(_) => Outcome::Invalid,
             };
         }
-        let before = (batch.get_slot(id, slot::TIMESTAMP), batch.get_slot(id, slot::BAD_TIMESTAMP));
+        let before = (
+            batch.get_slot(id, slot::TIMESTAMP),
+            batch.get_slot(id, slot::BAD_TIMESTAMP),
+        );
         match batch.decode_object(id, text) {
             Ok(()) => {}
             Err(JsonRefused::NotAnObject(_)) => return Outcome::Unfit,
@@ -119,7 +124,10 @@ impl Json {
 /// Decoding gives such an event the time of arrival, as it does for a document that has just come in.
 fn keep_time(batch: &mut Batch, id: EventId, (time, bad): (Value, Value)) {
     let now = batch.get_slot(id, slot::TIMESTAMP);
-    if now != time && batch.time(now) == Some(batch.now()) && batch.get_slot(id, slot::BAD_TIMESTAMP) == bad {
+    if now != time
+        && batch.time(now) == Some(batch.now())
+        && batch.get_slot(id, slot::BAD_TIMESTAMP) == bad
+    {
         batch.set_slot(id, slot::TIMESTAMP, time);
     }
 }
@@ -129,8 +137,14 @@ fn bracketed_keys(batch: &Batch, text: Value) -> Vec<String> {
     let bytes = batch.bytes(text);
     let mut names = Vec::new();
     for field in &batch.raw_fields {
-        let key = field.key.0.checked_sub(text.off).zip(field.key.1.checked_sub(text.off));
-        let Some(key) = key.and_then(|(from, to)| bytes.get(from as usize..to as usize)) else { continue };
+        let key = field
+            .key
+            .0
+            .checked_sub(text.off)
+            .zip(field.key.1.checked_sub(text.off));
+        let Some(key) = key.and_then(|(from, to)| bytes.get(from as usize..to as usize)) else {
+            continue;
+        };
         if key.first() == Some(&b'[') {
             names.push(key.to_vec());
         } else if key.first() == Some(&b'\\') {
@@ -139,13 +153,19 @@ fn bracketed_keys(batch: &Batch, text: Value) -> Vec<String> {
             names.push(name);
         }
     }
-    let is_reference = |name: Vec<u8>| String::from_utf8(name).ok().filter(|name| name.starts_with('['));
+    let is_reference = |name: Vec<u8>| {
+        String::from_utf8(name)
+            .ok()
+            .filter(|name| name.starts_with('['))
+    };
     names.into_iter().filter_map(is_reference).collect()
 }
 
 /// Moves what stands under a key such as `[a][b]` to where it points. What cannot be set there stays under its key.
 fn follow_reference(batch: &mut Batch, id: EventId, name: &str) {
-    let Some(path) = dynamic_path(batch, name.as_bytes()) else { return };
+    let Some(path) = dynamic_path(batch, name.as_bytes()) else {
+        return;
+    };
     let literal = batch.keys().resolve(&FieldPath::top_level(name));
     let value = batch.remove(id, &literal);
     if !value.is_absent() && batch.set(id, &path, value).is_err() {
@@ -162,47 +182,95 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     fn run(config: &str, event: Json) -> Json {
-        let mut run = run_filter(&SPEC, Ecs::V8, &format!("json {{ {config} add_tag => matched }}"), &[event]).unwrap();
+        let mut run = run_filter(
+            &SPEC,
+            Ecs::V8,
+            &format!("json {{ {config} add_tag => matched }}"),
+            &[event],
+        )
+        .unwrap();
         assert_eq!(run.events.len(), 1);
         run.events.remove(0)
     }
 
     #[test]
     fn keys_become_fields_and_the_source_stays() {
-        let event = run("source => message", json!({"message": r#"{"a":1,"b":{"c":[1.0]},"kept":"new"}"#, "kept": "old"}));
+        let event = run(
+            "source => message",
+            json!({"message": r#"{"a":1,"b":{"c":[1.0]},"kept":"new"}"#, "kept": "old"}),
+        );
         let text = r#"{"a":1,"b":{"c":[1.0]},"kept":"new"}"#;
-        assert_eq!(event, json!({"message": text, "kept": "new", "a": 1, "b": {"c": [1.0]}, "tags": ["matched"]}));
+        assert_eq!(
+            event,
+            json!({"message": text, "kept": "new", "a": 1, "b": {"c": [1.0]}, "tags": ["matched"]})
+        );
     }
 
     #[test]
     fn the_text_may_replace_its_own_field() {
-        let event = run("source => message", json!({"message": r#"{"message":"inner \"m\"","x":null}"#}));
-        assert_eq!(event, json!({"message": "inner \"m\"", "x": null, "tags": ["matched"]}));
+        let event = run(
+            "source => message",
+            json!({"message": r#"{"message":"inner \"m\"","x":null}"#}),
+        );
+        assert_eq!(
+            event,
+            json!({"message": "inner \"m\"", "x": null, "tags": ["matched"]})
+        );
     }
 
     #[test]
     fn a_target_takes_any_value() {
-        for (text, value) in [(r#" {"a": 1}"#, json!({"a": 1})), ("[1,2]", json!([1, 2])), ("\"é\\n\"", json!("é\n")), ("7", json!(7))] {
+        for (text, value) in [
+            (r#" {"a": 1}"#, json!({"a": 1})),
+            ("[1,2]", json!([1, 2])),
+            ("\"é\\n\"", json!("é\n")),
+            ("7", json!(7)),
+        ] {
             let event = run("source => 'm' target => '[t][u]'", json!({ "m": text }));
-            assert_eq!(event, json!({"m": text, "t": {"u": value}, "tags": ["matched"]}));
+            assert_eq!(
+                event,
+                json!({"m": text, "t": {"u": value}, "tags": ["matched"]})
+            );
         }
     }
 
     #[test]
     fn what_is_no_object_is_tagged() {
         for text in ["{\"a\":1", "", "[1]", "\"x\"", "5", "{} {}", "null"] {
-            assert_eq!(run("source => 'm'", json!({ "m": text })), json!({"m": text, "tags": ["_jsonparsefailure"]}));
+            assert_eq!(
+                run("source => 'm'", json!({ "m": text })),
+                json!({"m": text, "tags": ["_jsonparsefailure"]})
+            );
         }
         let tags = "tag_on_failure => ['one', 'two']";
-        assert_eq!(run(&format!("source => 'm' {tags}"), json!({"m": "{"})), json!({"m": "{", "tags": ["one", "two"]}));
-        assert_eq!(run("source => 'm'", json!({"m": {"a": 1}})), json!({"m": {"a": 1}, "tags": ["_jsonparsefailure"]}));
+        assert_eq!(
+            run(&format!("source => 'm' {tags}"), json!({"m": "{"})),
+            json!({"m": "{", "tags": ["one", "two"]})
+        );
+        assert_eq!(
+            run("source => 'm'", json!({"m": {"a": 1}})),
+            json!({"m": {"a": 1}, "tags": ["_jsonparsefailure"]})
+        );
     }
 
     #[test]
     fn invalid_text_can_be_skipped() {
-        assert_eq!(run("source => 'm' skip_on_invalid_json => true", json!({"m": "{"})), json!({"m": "{"}));
-        let event = run("source => 'm' skip_on_invalid_json => true", json!({"m": "[]"}));
-        assert_eq!(event, json!({"m": "[]", "tags": ["_jsonparsefailure"]}), "valid, but no object");
+        assert_eq!(
+            run(
+                "source => 'm' skip_on_invalid_json => true",
+                json!({"m": "{"})
+            ),
+            json!({"m": "{"})
+        );
+        let event = run(
+            "source => 'm' skip_on_invalid_json => true",
+            json!({"m": "[]"}),
+        );
+        assert_eq!(
+            event,
+            json!({"m": "[]", "tags": ["_jsonparsefailure"]}),
+            "valid, but no object"
+        );
     }
 
     #[test]
@@ -222,23 +290,49 @@ mod tests {
 
     #[test]
     fn the_time_is_taken_from_the_text() {
-        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"@timestamp":"2020-02-03T04:05:06.7Z"}"#}));
-        assert_eq!(event, json!({"@timestamp": "2020-02-03T04:05:06.700Z", "tags": ["matched"]}));
-        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"@timestamp":"soon"}"#, "@timestamp": "2020-02-03T04:05:06Z"}));
-        assert_eq!(event, json!({"_@timestamp": "soon", "tags": ["_timestampparsefailure", "matched"]}));
-        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"@timestamp":null}"#, "@timestamp": "2020-02-03T04:05:06Z"}));
-        assert_eq!(event, json!({"@timestamp": "2020-02-03T04:05:06.000Z", "tags": ["matched"]}));
+        let event = run(
+            "source => 'm' remove_field => 'm'",
+            json!({"m": r#"{"@timestamp":"2020-02-03T04:05:06.7Z"}"#}),
+        );
+        assert_eq!(
+            event,
+            json!({"@timestamp": "2020-02-03T04:05:06.700Z", "tags": ["matched"]})
+        );
+        let event = run(
+            "source => 'm' remove_field => 'm'",
+            json!({"m": r#"{"@timestamp":"soon"}"#, "@timestamp": "2020-02-03T04:05:06Z"}),
+        );
+        assert_eq!(
+            event,
+            json!({"_@timestamp": "soon", "tags": ["_timestampparsefailure", "matched"]})
+        );
+        let event = run(
+            "source => 'm' remove_field => 'm'",
+            json!({"m": r#"{"@timestamp":null}"#, "@timestamp": "2020-02-03T04:05:06Z"}),
+        );
+        assert_eq!(
+            event,
+            json!({"@timestamp": "2020-02-03T04:05:06.000Z", "tags": ["matched"]})
+        );
     }
 
     #[test]
     fn a_repeated_key_counts_once() {
-        let event = run("source => 'm' remove_field => 'm'", json!({"m": r#"{"a":1,"a":2}"#}));
-        assert_eq!(event, json!({"a": 2, "tags": ["_duplicate_key", "matched"]}));
+        let event = run(
+            "source => 'm' remove_field => 'm'",
+            json!({"m": r#"{"a":1,"a":2}"#}),
+        );
+        assert_eq!(
+            event,
+            json!({"a": 2, "tags": ["_duplicate_key", "matched"]})
+        );
     }
 
     #[test]
     fn the_source_is_required() {
-        let error = run_filter(&SPEC, Ecs::V8, "json { sources => 'm' }", &[]).err().unwrap();
+        let error = run_filter(&SPEC, Ecs::V8, "json { sources => 'm' }", &[])
+            .err()
+            .unwrap();
         assert_eq!(error.len(), 2, "{error:?}");
     }
 }

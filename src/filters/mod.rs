@@ -6,6 +6,7 @@ pub mod drop;
 pub mod geoip;
 #[cfg(test)]
 mod golden;
+pub mod grok;
 pub mod json;
 pub mod kv;
 pub mod mutate;

@@ -41,9 +41,16 @@ const SHARED_LEN: usize = 16;
 fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
     let config = Config::read(plugin, build)?;
     if config.terminator.is_empty() {
-        let attr = plugin.attrs.iter().find(|attr| attr.name.text == "terminator");
+        let attr = plugin
+            .attrs
+            .iter()
+            .find(|attr| attr.name.text == "terminator");
         let span = attr.map_or(plugin.name.span, |attr| attr.value.span);
-        build.error("option-value", "`terminator` of `split` must not be empty", span);
+        build.error(
+            "option-value",
+            "`terminator` of `split` must not be empty",
+            span,
+        );
         return None;
     }
     Some(Box::new(Split {
@@ -131,7 +138,8 @@ impl Split {
         let mut parts = Vec::with_capacity(len);
         for at in 0..len {
             let value = batch.node_value(list, at);
-            if !value.is_nil() && !(value.is_str() && batch.bytes(value).is_empty()) {
+            let empty = value.is_nil() || (value.is_str() && batch.bytes(value).is_empty());
+            if !empty {
                 parts.push(value);
             }
         }
@@ -182,7 +190,11 @@ mod tests {
 
     #[test]
     fn children_follow_where_the_parent_stood() {
-        let events = [json!({"n": 0}), json!({"n": 1, "message": "x;y"}), json!({"n": 2, "message": "z"})];
+        let events = [
+            json!({"n": 0}),
+            json!({"n": 1, "message": "x;y"}),
+            json!({"n": 2, "message": "z"}),
+        ];
         let out = run("split { terminator => ';' add_tag => ['t'] }", &events);
         let expected = [
             json!({"n": 0, "tags": ["_split_type_failure"]}),
@@ -195,7 +207,13 @@ mod tests {
 
     #[test]
     fn empty_parts_are_left_out() {
-        assert_eq!(run("split { terminator => ', ' }", &[json!({"message": ", a, "})]), [json!({"message": "a"})]);
+        assert_eq!(
+            run(
+                "split { terminator => ', ' }",
+                &[json!({"message": ", a, "})]
+            ),
+            [json!({"message": "a"})]
+        );
         assert!(run("split { terminator => ',' }", &[json!({"message": ","})]).is_empty());
         assert!(run("split { }", &[json!({"message": ""})]).is_empty());
     }
@@ -203,20 +221,35 @@ mod tests {
     #[test]
     fn children_share_nothing() {
         let event = json!({"o": {"x": [1, 2]}, "l": [{"k": 1}, {"k": 2}]});
-        let out = run("split { field => 'l' target => 't' add_field => { '[t][k2]' => '%{[t][k]}' '[o][n]' => '%{[t][k]}' } }", &[event]);
+        let out = run(
+            "split { field => 'l' target => 't' add_field => { '[t][k2]' => '%{[t][k]}' '[o][n]' => '%{[t][k]}' } }",
+            &[event],
+        );
         let l = json!([{"k": 1}, {"k": 2}]);
-        assert_eq!(out[0], json!({"o": {"x": [1, 2], "n": "1"}, "l": l, "t": {"k": 1, "k2": "1"}}));
-        assert_eq!(out[1], json!({"o": {"x": [1, 2], "n": "2"}, "l": l, "t": {"k": 2, "k2": "2"}}));
+        assert_eq!(
+            out[0],
+            json!({"o": {"x": [1, 2], "n": "1"}, "l": l, "t": {"k": 1, "k2": "1"}})
+        );
+        assert_eq!(
+            out[1],
+            json!({"o": {"x": [1, 2], "n": "2"}, "l": l, "t": {"k": 2, "k2": "2"}})
+        );
     }
 
     #[test]
     fn long_arrays_are_split_in_linear_time() {
         let list: Vec<_> = (0..50_000).map(|at| json!({ "at": at })).collect();
-        let out = run("split { field => '[a][l]' }", &[json!({"a": {"l": list, "m": 1}})]);
+        let out = run(
+            "split { field => '[a][l]' }",
+            &[json!({"a": {"l": list, "m": 1}})],
+        );
         assert_eq!(out.len(), 50_000);
         assert_eq!(out[49_999], json!({"a": {"l": {"at": 49_999}, "m": 1}}));
         let list: Vec<_> = (0..300).collect();
-        let out = run("split { field => 'l' target => 't' }", &[json!({"l": list})]);
+        let out = run(
+            "split { field => 'l' target => 't' }",
+            &[json!({"l": list})],
+        );
         assert_eq!(out[299], json!({"l": list, "t": 299}));
     }
 

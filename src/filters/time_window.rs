@@ -6,7 +6,8 @@ use crate::event::{Batch, EventId, Selection, slot};
 use crate::language::ast::Plugin;
 use crate::options;
 use crate::plugin::{
-    Build, Cx, Filter, FromSetting, Make, Options, PluginMetrics, PluginSpec, Setting, SettingKind, Verdict, per_event,
+    Build, Cx, Filter, FromSetting, Make, Options, PluginMetrics, PluginSpec, Setting, SettingKind,
+    Verdict, per_event,
 };
 use crate::time::Timestamp;
 
@@ -48,14 +49,18 @@ impl FromSetting for Length {
             _ => String::from_setting(setting, build)?,
         };
         let example = "such as \"400d\", \"36 h\" or \"10 min\"";
-        Length::parse(&text).ok_or_else(|| format!("must be a length of time {example}, not `{text}`"))
+        Length::parse(&text)
+            .ok_or_else(|| format!("must be a length of time {example}, not `{text}`"))
     }
 }
 
 impl Length {
     fn parse(text: &str) -> Option<Length> {
         let text = text.trim();
-        let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+        let digits = text
+            .bytes()
+            .take_while(|byte| byte.is_ascii_digit() || *byte == b'.')
+            .count();
         let (number, unit) = text.split_at_checked(digits)?;
         let seconds = match unit.trim_start() {
             "" | "s" | "sec" | "second" | "seconds" => 1.0,
@@ -67,7 +72,9 @@ impl Length {
             _ => return None,
         };
         let number: f64 = number.parse().ok()?;
-        Duration::try_from_secs_f64(number * seconds).ok().map(Length)
+        Duration::try_from_secs_f64(number * seconds)
+            .ok()
+            .map(Length)
     }
 }
 
@@ -75,11 +82,21 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
     let config = Config::read(plugin, build)?;
     if config.max_age.is_none() && config.max_ahead.is_none() {
         let message = "`time_window` needs `max_age`, `max_ahead` or both";
-        build.error_with_hint("missing-option", message, plugin.name.span, "add `max_age => \"400d\"`");
+        build.error_with_hint(
+            "missing-option",
+            message,
+            plugin.name.span,
+            "add `max_age => \"400d\"`",
+        );
         return None;
     }
-    let nanos = |length: Option<Length>| length.map(|Length(length)| i128::try_from(length.as_nanos()).unwrap_or(i128::MAX));
-    Some(Box::new(TimeWindow { max_age: nanos(config.max_age), max_ahead: nanos(config.max_ahead) }))
+    let nanos = |length: Option<Length>| {
+        length.map(|Length(length)| i128::try_from(length.as_nanos()).unwrap_or(i128::MAX))
+    };
+    Some(Box::new(TimeWindow {
+        max_age: nanos(config.max_age),
+        max_ahead: nanos(config.max_ahead),
+    }))
 }
 
 /// Bounds in nanoseconds.
@@ -95,7 +112,8 @@ fn nanos(at: Timestamp) -> i128 {
 impl TimeWindow {
     fn holds(&self, at: Timestamp, arrival: Timestamp) -> bool {
         let ahead = nanos(at) - nanos(arrival);
-        self.max_ahead.is_none_or(|max| ahead <= max) && self.max_age.is_none_or(|max| -ahead <= max)
+        self.max_ahead.is_none_or(|max| ahead <= max)
+            && self.max_age.is_none_or(|max| -ahead <= max)
     }
 }
 
@@ -146,23 +164,52 @@ mod tests {
     fn times_outside_become_the_arrival() {
         let config = "max_age => '1 d' max_ahead => '10 min'";
         for inside in ["2024-12-29T07:08:09.000Z", "2024-12-30T07:18:09.000Z"] {
-            assert_eq!(run(config, inside), json!({"@timestamp": inside, "tags": ["inside"]}));
+            assert_eq!(
+                run(config, inside),
+                json!({"@timestamp": inside, "tags": ["inside"]})
+            );
         }
-        for outside in ["2024-12-29T07:08:08.999Z", "2024-12-30T07:18:09.001Z", "1970-01-01T00:00:00.000Z", "2199-01-01T00:00:00.000Z"] {
-            assert_eq!(run(config, outside), json!({"_@timestamp": outside, "tags": ["_timestamp_out_of_range"]}));
+        for outside in [
+            "2024-12-29T07:08:08.999Z",
+            "2024-12-30T07:18:09.001Z",
+            "1970-01-01T00:00:00.000Z",
+            "2199-01-01T00:00:00.000Z",
+        ] {
+            assert_eq!(
+                run(config, outside),
+                json!({"_@timestamp": outside, "tags": ["_timestamp_out_of_range"]})
+            );
         }
     }
 
     #[test]
     fn one_bound_is_enough() {
-        assert_eq!(run("max_ahead => 60", "1970-01-01T00:00:00.000Z")["tags"], json!(["inside"]));
-        assert_eq!(run("max_age => 60", "2199-01-01T00:00:00.000Z")["tags"], json!(["inside"]));
+        assert_eq!(
+            run("max_ahead => 60", "1970-01-01T00:00:00.000Z")["tags"],
+            json!(["inside"])
+        );
+        assert_eq!(
+            run("max_age => 60", "2199-01-01T00:00:00.000Z")["tags"],
+            json!(["inside"])
+        );
     }
 
     #[test]
     fn lengths() {
-        for (text, seconds) in [("400d", 34_560_000.0), ("36 h", 129_600.0), ("10 min", 600.0), ("1.5m", 90.0), ("90", 90.0), ("500 ms", 0.5), ("2 weeks", 1_209_600.0)] {
-            assert_eq!(Length::parse(text), Some(Length(Duration::from_secs_f64(seconds))), "{text}");
+        for (text, seconds) in [
+            ("400d", 34_560_000.0),
+            ("36 h", 129_600.0),
+            ("10 min", 600.0),
+            ("1.5m", 90.0),
+            ("90", 90.0),
+            ("500 ms", 0.5),
+            ("2 weeks", 1_209_600.0),
+        ] {
+            assert_eq!(
+                Length::parse(text),
+                Some(Length(Duration::from_secs_f64(seconds))),
+                "{text}"
+            );
         }
         for text in ["", "d", "5 years", "-1d", "1e5", "1.2.3s"] {
             assert_eq!(Length::parse(text), None, "{text}");
@@ -172,7 +219,10 @@ mod tests {
     #[test]
     fn wrong_configs_are_refused() {
         for config in ["", "max_age => 'long'", "max_age => []"] {
-            assert!(run_filter(&SPEC, Ecs::V8, &format!("time_window {{ {config} }}"), &[]).is_err(), "{config}");
+            assert!(
+                run_filter(&SPEC, Ecs::V8, &format!("time_window {{ {config} }}"), &[]).is_err(),
+                "{config}"
+            );
         }
     }
 }

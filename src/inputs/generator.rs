@@ -52,6 +52,7 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Input>> {
         fields: vec![text_attr(&build.path(host), hostname())],
         offset_field: Some(build.path(sequence)),
     };
+    let ask_stdin = config.lines.is_empty() && config.message == "stdin";
     let lines = if config.lines.is_empty() {
         vec![config.message]
     } else {
@@ -60,6 +61,7 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Input>> {
     Some(Box::new(Generator {
         codec: config.codec,
         lines,
+        ask_stdin,
         count: config.count,
         threads: config.threads.max(1),
         attrs: Arc::new(attrs),
@@ -69,6 +71,8 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Input>> {
 struct Generator {
     codec: CodecRef,
     lines: Vec<String>,
+    /// The only line is to be read from the standard input.
+    ask_stdin: bool,
     count: u64,
     threads: u64,
     attrs: Arc<Attrs>,
@@ -77,9 +81,7 @@ struct Generator {
 impl Input for Generator {
     fn start(&self, cx: StartCx) -> Result<Started, String> {
         let mut lines = self.lines.clone();
-        if let [line] = lines.as_mut_slice()
-            && line == "stdin"
-        {
+        if let (true, [line]) = (self.ask_stdin, lines.as_mut_slice()) {
             line.clear();
             std::io::stdin().lock().read_line(line).map_err(|error| {
                 format!("generator: cannot read its message from stdin: {error}")

@@ -345,22 +345,18 @@ mod tests {
 
     #[test]
     fn stopping_flushes_what_is_held() {
-        let (release, held) = sync_channel::<()>(1);
         struct Waiting(Option<&'static [u8]>, Receiver<()>);
         impl Read for Waiting {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-                match self.0.take() {
-                    Some(piece) => {
-                        buffer[..piece.len()].copy_from_slice(piece);
-                        Ok(piece.len())
-                    }
-                    None => {
-                        let _ = self.1.recv();
-                        Ok(0)
-                    }
+                if let Some(piece) = self.0.take() {
+                    buffer[..piece.len()].copy_from_slice(piece);
+                    return Ok(piece.len());
                 }
+                let _ = self.1.recv();
+                Ok(0)
             }
         }
+        let (release, held) = sync_channel::<()>(1);
         let (cx, woken, _) = start_cx();
         let from = Waiting(Some(b"whole\npart"), held);
         let mut source = Reading::start(from, framer("line {}"), Arc::default(), &cx).unwrap();

@@ -624,7 +624,9 @@ mod tests {
 
     fn records(blocks: &[Block]) -> Vec<String> {
         let mut out = Vec::new();
-        blocks.iter().for_each(|block| texts(block, &mut out));
+        for block in blocks {
+            texts(block, &mut out);
+        }
         out
     }
 

@@ -97,7 +97,9 @@ impl TlsFiles {
                 "TLS needs `ssl_certificate` and `ssl_key`".to_owned(),
             ));
         };
-        let config = builder.with_single_cert(chain, key).map_err(|error| unfit(&error))?;
+        let config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| unfit(&error))?;
         Ok(Arc::new(config))
     }
 
@@ -117,7 +119,9 @@ impl TlsFiles {
         };
         let config = match self.identity()? {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|error| unfit(&error))?,
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| unfit(&error))?,
         };
         Ok(Arc::new(config))
     }

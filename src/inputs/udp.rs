@@ -320,7 +320,9 @@ mod tests {
         assert!(started.source.lost().unwrap().contains("2 records"));
         let blocks = Drain::default().until_records(&mut *started.source, 2);
         let mut out = Vec::new();
-        blocks.iter().for_each(|block| texts(block, &mut out));
+        for block in &blocks {
+            texts(block, &mut out);
+        }
         assert_eq!(out, ["long", "long"]);
     }
 

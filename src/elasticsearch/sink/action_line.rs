@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for ParametersVisitor {
                 "_index" => found.index = text(map.next_value()?)?,
                 "_id" => found.id = text(map.next_value()?)?,
                 "version" | "if_seq_no" | "if_primary_term" | "retry_on_conflict" => {
-                    whole(&map.next_value()?)?
+                    whole(&map.next_value()?)?;
                 }
                 known => {
                     if !PARAMETERS.contains(&known) && found.unknown.is_none() {
@@ -251,7 +251,7 @@ impl Template {
         let len = behind
             .iter()
             .take(MAX_QUICK_ID + 1)
-            .position(|&b| b == b'"' || b == b'\\' || b < b' ' || b >= 0x80)?;
+            .position(|&b| !(0x20..0x80).contains(&b) || b == b'"' || b == b'\\')?;
         let (id, tail) = behind.split_at_checked(len)?;
         if id.is_empty() || !tail.starts_with(&self.tail) {
             return None;

@@ -10,7 +10,7 @@ use std::sync::MutexGuard;
 use bytes::Bytes;
 
 use super::action_line::{self, ActionLine, Template};
-use super::store::{Folded, Ids, MAX_KEPT_DOCUMENT, Remembered, Store, Tally, bump};
+use super::store::{Folded, Ids, MAX_KEPT_DOCUMENT, Remembered, Store, Tally, bump, low_half};
 use crate::elasticsearch::action::{Action, write_json_string};
 use crate::elasticsearch::json_check::{Checker, Fault, Problem};
 
@@ -349,7 +349,7 @@ impl BulkCheck {
         let index = u32::try_from(self.indices.len()).unwrap_or(NONE);
         self.names.insert(name.as_bytes().into(), index);
         self.indices.push(IndexName {
-            seed: fingerprint(0, name.as_bytes()) as u64,
+            seed: low_half(fingerprint(0, name.as_bytes())),
             name: shared,
             illegal,
             tally: Tally::default(),
@@ -488,7 +488,7 @@ impl BulkCheck {
             "if_seq_no",
             "if_primary_term",
         ];
-        let parts: HashMap<String, serde::de::IgnoredAny> =
+        let parts: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(document).unwrap_or_default();
         if let Some(unknown) = parts.keys().find(|part| !PARTS.contains(&part.as_str())) {
             self.refuse(Refusal::new(
@@ -654,6 +654,17 @@ impl BulkCheck {
         }
     }
 
+    /// Takes back what an unfinished bulk made known. A finished one leaves nothing to take back.
+    pub fn forget(&mut self, store: &Store) {
+        if !self.inserted.is_empty()
+            && let Some(mut known) = store.ids()
+        {
+            for id in self.inserted.drain(..) {
+                known.remove(id);
+            }
+        }
+    }
+
     /// Ends the bulk: counts it, or forgets it when it is refused.
     pub fn finish(&mut self, store: &Store) -> Result<(), Refusal> {
         if self.refusal.is_none() {
@@ -661,11 +672,7 @@ impl BulkCheck {
         }
         bump(&store.counters.bytes_checked, self.bytes);
         if let Some(refusal) = self.refusal.clone() {
-            if let Some(mut known) = store.ids() {
-                for id in self.inserted.drain(..) {
-                    known.remove(id);
-                }
-            }
+            self.forget(store);
             bump(
                 if refusal.status == 413 {
                     &store.counters.bulks_refused
@@ -686,6 +693,7 @@ impl BulkCheck {
             }
         }
         store.commit(&mut tallies);
+        self.inserted.clear();
         if self.has_errors() {
             bump(&store.counters.bulks_with_errors, 1);
             let illegal = self.items.iter().filter(|item| {
@@ -839,7 +847,7 @@ fn fingerprint(seed: u64, bytes: &[u8]) -> u128 {
     ];
     let fold = |x: u64, y: u64| {
         let product = u128::from(x) * u128::from(y);
-        (product as u64) ^ ((product >> 64) as u64)
+        low_half(product ^ (product >> 64))
     };
     let (mut a, mut b) = (seed ^ K[0], (bytes.len() as u64) ^ K[1]);
     let (pieces, rest) = bytes.as_chunks::<16>();
@@ -849,7 +857,7 @@ fn fingerprint(seed: u64, bytes: &[u8]) -> u128 {
     }
     for piece in pieces.iter().chain(std::iter::once(&last)) {
         let bits = u128::from_le_bytes(*piece);
-        let (low, high) = (bits as u64, (bits >> 64) as u64);
+        let (low, high) = (low_half(bits), low_half(bits >> 64));
         (a, b) = (fold(a ^ low, high ^ K[2]), fold(b ^ high ^ a, low ^ K[3]));
     }
     (u128::from(fold(a ^ K[3], b ^ K[0])) << 64) | u128::from(fold(a ^ K[1], b ^ K[2]))

@@ -93,26 +93,20 @@ impl Connection {
             return Ok(refusal_answer(&refusal));
         }
         let started = Instant::now();
-        let mut check = self
-            .check
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .unwrap_or_default();
+        let mut running = Running::new(self);
+        let check = &mut *running.check;
         check.begin(index);
-        read_bulk(store, &mut check, parts, body).await?;
-        let result = check.finish(store);
-        let answer = match &result {
-            Err(refusal) => refusal_answer(refusal),
-            Ok(()) => {
-                compare_headers(store, &check, &parts.headers);
-                let filter = query_value(parts.uri.query().unwrap_or_default(), "filter_path");
-                let short = strikes(store.options.short_answer_every);
-                let body = check.answer(started.elapsed().as_millis(), filter.as_deref(), short);
-                json_answer(StatusCode::OK, body.into())
-            }
+        read_bulk(store, check, parts, body).await?;
+        let answer = if let Err(refusal) = check.finish(store) {
+            refusal_answer(&refusal)
+        } else {
+            compare_headers(store, check, &parts.headers);
+            let filter = query_value(parts.uri.query().unwrap_or_default(), "filter_path");
+            let short = strikes(store.options.short_answer_every);
+            let body = check.answer(started.elapsed().as_millis(), filter.as_deref(), short);
+            json_answer(StatusCode::OK, body.into())
         };
-        *self.check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+        drop(running);
         self.pause().await;
         if strikes(store.options.drop_connection_every) {
             Err(DropConnection)
@@ -125,6 +119,38 @@ impl Connection {
         if !self.store.options.delay.is_zero() {
             tokio::time::sleep(self.store.options.delay).await;
         }
+    }
+}
+
+/// A check under way. However its request ends, it goes back to its connection, and an unfinished one leaves no trace.
+struct Running<'a> {
+    connection: &'a Connection,
+    check: Box<BulkCheck>,
+}
+
+impl<'a> Running<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        let kept = connection
+            .check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        Self {
+            connection,
+            check: kept.unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.check.forget(&self.connection.store);
+        let check = std::mem::take(&mut self.check);
+        *self
+            .connection
+            .check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(check);
     }
 }
 
@@ -203,10 +229,8 @@ async fn read_bulk(
             Some(unpack) => feed_packed(store, check, unpack, &piece),
         }
         if let Some(rate) = store.options.slow {
-            tokio::time::sleep(Duration::from_secs_f64(
-                piece.len() as f64 / rate.max(1) as f64,
-            ))
-            .await;
+            let micros = piece.len() as u64 * 1_000_000 / rate.max(1);
+            tokio::time::sleep(Duration::from_micros(micros)).await;
         }
     }
     if let Some(mut unpack) = unpack

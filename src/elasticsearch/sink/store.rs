@@ -91,9 +91,13 @@ impl Hasher for Folded {
         }
     }
     fn write_u128(&mut self, value: u128) {
-        // Truncation is the point: both halves are well mixed.
-        self.0 = value as u64;
+        self.0 = low_half(value);
     }
+}
+
+/// The lower 64 bits.
+pub(super) fn low_half(value: u128) -> u64 {
+    u64::try_from(value & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 /// What became of an id.

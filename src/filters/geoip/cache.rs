@@ -25,7 +25,9 @@ pub(super) struct Part {
 pub(super) enum PartKind {
     Object,
     /// Without its quotes; whether JSON escapes stand in it.
-    Text { escaped: bool },
+    Text {
+        escaped: bool,
+    },
     Int,
     Float,
     True,
@@ -147,7 +149,10 @@ impl Cache {
             }
             IpAddr::V6(v6) => {
                 let (high, low) = halves(v6);
-                match self.v6.get(mix(high ^ low.rotate_left(23)) & (self.entries - 1)) {
+                match self
+                    .v6
+                    .get(mix(high ^ low.rotate_left(23)) & (self.entries - 1))
+                {
                     Some((a, b, entry)) if (*a, *b) == (high, low) => Known::of(*entry),
                     _ => Known::Nothing,
                 }
@@ -169,7 +174,10 @@ impl Cache {
                     self.v6 = vec![(0, 0, NOTHING); self.entries].into();
                 }
                 let (high, low) = halves(v6);
-                if let Some(slot) = self.v6.get_mut(mix(high ^ low.rotate_left(23)) & (self.entries - 1)) {
+                if let Some(slot) = self
+                    .v6
+                    .get_mut(mix(high ^ low.rotate_left(23)) & (self.entries - 1))
+                {
                     *slot = (high, low, known.entry());
                 }
             }
@@ -225,7 +233,12 @@ pub(super) fn part_value(whole: Value, part: &Part) -> Value {
         PartKind::Float => Kind::Float,
     };
     debug_assert!(whole.space == Space::Arena);
-    Value { kind, off: whole.off + part.range.start, len: part.range.end - part.range.start, ..whole }
+    Value {
+        kind,
+        off: whole.off + part.range.start,
+        len: part.range.end - part.range.start,
+        ..whole
+    }
 }
 
 /// Reads an address: dotted decimal of four numbers without leading zeros, or IPv6; nothing around it. An IPv4 address
@@ -306,10 +319,28 @@ mod tests {
     fn addresses_are_read_strictly() {
         assert_eq!(parse_address(b"81.2.69.142"), Some(address("81.2.69.142")));
         assert_eq!(parse_address(b"2001:218::1"), Some(address("2001:218::1")));
-        assert_eq!(parse_address(b"::ffff:81.2.69.142"), Some(address("81.2.69.142")));
+        assert_eq!(
+            parse_address(b"::ffff:81.2.69.142"),
+            Some(address("81.2.69.142"))
+        );
         for text in [
-            "", " 1.2.3.4", "1.2.3.4 ", "01.2.3.4", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1..2.3", "1.2.3.4:80", "[::1]",
-            "fe80::1%eth0", "localhost", "1.2.3.0x4", "::1::", "1.2.3.", ".1.2.3", "0000.0.0.0",
+            "",
+            " 1.2.3.4",
+            "1.2.3.4 ",
+            "01.2.3.4",
+            "1.2.3",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "1..2.3",
+            "1.2.3.4:80",
+            "[::1]",
+            "fe80::1%eth0",
+            "localhost",
+            "1.2.3.0x4",
+            "::1::",
+            "1.2.3.",
+            ".1.2.3",
+            "0000.0.0.0",
         ] {
             assert_eq!(parse_address(text.as_bytes()), None, "{text}");
         }
@@ -327,12 +358,35 @@ mod tests {
     #[test]
     fn special_addresses_are_told_from_public_ones() {
         for text in [
-            "10.1.2.3", "172.31.0.1", "192.168.1.1", "127.0.0.1", "169.254.1.1", "192.0.2.1", "198.51.100.1", "203.0.113.9",
-            "0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "::1", "fe80::1", "fd00::1", "2001:db8::1", "3fff:fff::1", "ff02::1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "192.0.2.1",
+            "198.51.100.1",
+            "203.0.113.9",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "2001:db8::1",
+            "3fff:fff::1",
+            "ff02::1",
         ] {
             assert!(is_special(address(text)), "{text}");
         }
-        for text in ["81.2.69.142", "172.32.0.1", "1.1.1.1", "2001:218::1", "2a02:d280::5", "3fff:1000::1"] {
+        for text in [
+            "81.2.69.142",
+            "172.32.0.1",
+            "1.1.1.1",
+            "2001:218::1",
+            "2a02:d280::5",
+            "3fff:1000::1",
+        ] {
             assert!(!is_special(address(text)), "{text}");
         }
     }
@@ -342,14 +396,20 @@ mod tests {
         let mut cache = Cache::new(3);
         assert_eq!(cache.get(address("0.0.0.0")), Known::Nothing);
         assert_eq!(cache.get(address("::")), Known::Nothing);
-        for (text, known) in [("1.2.3.4", Known::Hit(7)), ("2001:218::1", Known::Miss), ("::5", Known::Hit(0))] {
+        for (text, known) in [
+            ("1.2.3.4", Known::Hit(7)),
+            ("2001:218::1", Known::Miss),
+            ("::5", Known::Hit(0)),
+        ] {
             cache.put(address(text), known);
             assert_eq!(cache.get(address(text)), known);
         }
         for third in 0..=255 {
             cache.put(IpAddr::from([9, 9, third, 9]), Known::Miss);
         }
-        let kept = (0..=255).filter(|third| cache.get(IpAddr::from([9, 9, *third, 9])) == Known::Miss).count();
+        let kept = (0..=255)
+            .filter(|third| cache.get(IpAddr::from([9, 9, *third, 9])) == Known::Miss)
+            .count();
         assert!((1..=4).contains(&kept));
         cache.clear();
         assert_eq!(cache.get(address("2001:218::1")), Known::Nothing);
@@ -360,12 +420,33 @@ mod tests {
         let mut cache = Cache::new(4);
         for offset in 0..5 {
             let place = Place { offset, prefix: 0 };
-            let at = cache.add(place, Fragment { text: b"{}".to_vec(), ..Fragment::default() });
-            cache.put(IpAddr::from([1, 1, 1, u8::try_from(offset).unwrap()]), Known::Hit(at));
+            let at = cache.add(
+                place,
+                Fragment {
+                    text: b"{}".to_vec(),
+                    ..Fragment::default()
+                },
+            );
+            cache.put(
+                IpAddr::from([1, 1, 1, u8::try_from(offset).unwrap()]),
+                Known::Hit(at),
+            );
         }
         assert_eq!(cache.fragments.len(), 1);
-        assert_eq!(cache.of_place(Place { offset: 0, prefix: 0 }), None);
-        assert_eq!(cache.of_place(Place { offset: 4, prefix: 0 }), Some(0));
+        assert_eq!(
+            cache.of_place(Place {
+                offset: 0,
+                prefix: 0
+            }),
+            None
+        );
+        assert_eq!(
+            cache.of_place(Place {
+                offset: 4,
+                prefix: 0
+            }),
+            Some(0)
+        );
         assert_eq!(cache.get(IpAddr::from([1, 1, 1, 0])), Known::Nothing);
     }
 
@@ -373,9 +454,14 @@ mod tests {
     fn addresses_of_one_network_spread_over_the_table() {
         let mut cache = Cache::new(4096);
         for last in 0..1024_u32 {
-            cache.put(IpAddr::V4(Ipv4Addr::from_bits(0x5102_4500 + last)), Known::Hit(last));
+            cache.put(
+                IpAddr::V4(Ipv4Addr::from_bits(0x5102_4500 + last)),
+                Known::Hit(last),
+            );
         }
-        let kept = (0..1024_u32).filter(|last| cache.get(IpAddr::V4(Ipv4Addr::from_bits(0x5102_4500 + last))) == Known::Hit(*last));
+        let kept = (0..1024_u32).filter(|last| {
+            cache.get(IpAddr::V4(Ipv4Addr::from_bits(0x5102_4500 + last))) == Known::Hit(*last)
+        });
         assert!(kept.count() > 850);
     }
 }

@@ -25,7 +25,10 @@ pub(super) enum OpenError {
     #[error("there is no file {}", path.display())]
     Missing { path: PathBuf },
     #[error("cannot read {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: std::io::Error },
+    Unreadable {
+        path: PathBuf,
+        error: std::io::Error,
+    },
     #[error("{} is larger than 2 GiB", path.display())]
     TooLarge { path: PathBuf },
     #[error("{} is no MaxMind database: {reason}", path.display())]
@@ -50,11 +53,15 @@ impl Database {
         let path = path.to_owned();
         match std::fs::metadata(&path) {
             Ok(meta) if meta.len() > MAX_FILE => return Err(OpenError::TooLarge { path }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(OpenError::Missing { path }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(OpenError::Missing { path });
+            }
             _ => {}
         }
         match std::fs::read(&path) {
-            Ok(bytes) => Database::from_bytes(bytes).map_err(|reason| OpenError::Invalid { path, reason }),
+            Ok(bytes) => {
+                Database::from_bytes(bytes).map_err(|reason| OpenError::Invalid { path, reason })
+            }
             Err(error) => Err(OpenError::Unreadable { path, error }),
         }
     }
@@ -63,7 +70,9 @@ impl Database {
         // The reader walks the tree before it can be asked how large the tree ought to be, and panics where a file is cut.
         let len = bytes.len() as u64;
         let opened = std::panic::catch_unwind(|| Reader::from_source(bytes));
-        let reader = opened.map_err(|_| "it is damaged".to_owned())?.map_err(|error| error.to_string())?;
+        let reader = opened
+            .map_err(|_| "it is damaged".to_owned())?
+            .map_err(|error| error.to_string())?;
         let metadata = &reader.metadata;
         let tree = u64::from(metadata.node_count) * u64::from(metadata.record_size) / 4;
         if tree + 16 > len {
@@ -74,14 +83,24 @@ impl Database {
     }
 
     /// Where the record of an address is. `None` without one, or for an IPv6 address in a database of IPv4 ones.
-    pub(super) fn find(&self, address: IpAddr, with_network: bool) -> Option<(Place, Option<String>)> {
+    pub(super) fn find(
+        &self,
+        address: IpAddr,
+        with_network: bool,
+    ) -> Option<(Place, Option<String>)> {
         let found = self.reader.lookup(address).ok()?;
         let offset = found.offset()?;
         if !with_network {
             return Some((Place { offset, prefix: 0 }, None));
         }
         let network = found.network().ok()?;
-        Some((Place { offset, prefix: network.prefix() }, Some(network.to_string())))
+        Some((
+            Place {
+                offset,
+                prefix: network.prefix(),
+            },
+            Some(network.to_string()),
+        ))
     }
 
     /// The record of an address; `None` where the database is damaged.
@@ -105,7 +124,11 @@ impl Signature {
         let inode = std::os::unix::fs::MetadataExt::ino(&meta);
         #[cfg(not(unix))]
         let inode = 0;
-        Some(Signature { modified: meta.modified().ok(), len: meta.len(), inode })
+        Some(Signature {
+            modified: meta.modified().ok(),
+            len: meta.len(),
+            inode,
+        })
     }
 }
 
@@ -133,7 +156,10 @@ impl Watched {
             path: path.to_owned(),
             current: Mutex::new(Arc::new(database)),
             generation: AtomicU64::new(1),
-            seen: Mutex::new(Seen { read: signature.clone(), last: signature }),
+            seen: Mutex::new(Seen {
+                read: signature.clone(),
+                last: signature,
+            }),
         })
     }
 
@@ -163,7 +189,10 @@ impl Watched {
             Ok(database) => {
                 *lock(&self.current) = Arc::new(database);
                 self.generation.fetch_add(1, Ordering::Release);
-                log::info!("geoip: read {} again, since it was replaced", self.path.display());
+                log::info!(
+                    "geoip: read {} again, since it was replaced",
+                    self.path.display()
+                );
             }
             Err(error) => log::error!("geoip: the database in memory stays in use: {error}"),
         }
@@ -177,12 +206,19 @@ struct Registry {
     running: bool,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { files: Vec::new(), running: false });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    files: Vec::new(),
+    running: false,
+});
 
 /// Opens a database, or takes the one that another filter has opened by the same name.
 pub(super) fn open(path: &Path) -> Result<Arc<Watched>, OpenError> {
     let mut registry = lock(&REGISTRY);
-    let known = registry.files.iter().filter_map(Weak::upgrade).find(|watched| watched.path == path);
+    let known = registry
+        .files
+        .iter()
+        .filter_map(Weak::upgrade)
+        .find(|watched| watched.path == path);
     if let Some(watched) = known {
         drop(registry);
         // A plan that is loaded anew expects the file as it is.
@@ -193,7 +229,9 @@ pub(super) fn open(path: &Path) -> Result<Arc<Watched>, OpenError> {
     registry.files.retain(|file| file.strong_count() > 0);
     registry.files.push(Arc::downgrade(&watched));
     if !registry.running {
-        let started = std::thread::Builder::new().name("geoip-reload".to_owned()).spawn(watch);
+        let started = std::thread::Builder::new()
+            .name("geoip-reload".to_owned())
+            .spawn(watch);
         registry.running = started.is_ok();
         if let Err(error) = started {
             log::error!("geoip: replaced databases will not be noticed: {error}");
@@ -213,7 +251,9 @@ fn watch() {
         }
         let files: Vec<Arc<Watched>> = registry.files.iter().filter_map(Weak::upgrade).collect();
         drop(registry);
-        files.iter().for_each(|file| file.check());
+        for file in files {
+            file.check();
+        }
     }
 }
 
@@ -225,7 +265,9 @@ mod tests {
 
     fn bytes(city: &str) -> Vec<u8> {
         let mut writer = MmdbWriter::new();
-        writer.insert("81.2.69.0/24", &json!({"city": city})).unwrap();
+        writer
+            .insert("81.2.69.0/24", &json!({"city": city}))
+            .unwrap();
         writer.write("city", "test", 0).unwrap()
     }
 
@@ -234,7 +276,10 @@ mod tests {
     }
 
     fn named(city: &str) -> Option<Data> {
-        Some(Data::Map(vec![("city".to_owned(), Data::Text(city.to_owned()))]))
+        Some(Data::Map(vec![(
+            "city".to_owned(),
+            Data::Text(city.to_owned()),
+        )]))
     }
 
     #[test]
@@ -273,10 +318,16 @@ mod tests {
 
     #[test]
     fn damaged_files_are_refused() {
-        assert!(matches!(Database::open(Path::new("/no/such.mmdb")), Err(OpenError::Missing { .. })));
+        assert!(matches!(
+            Database::open(Path::new("/no/such.mmdb")),
+            Err(OpenError::Missing { .. })
+        ));
         let whole = bytes("x");
         for cut in (0..whole.len()).step_by(7) {
-            assert!(Database::from_bytes(whole[..cut].to_vec()).is_err() || cut > whole.len() - 20, "{cut}");
+            assert!(
+                Database::from_bytes(whole[..cut].to_vec()).is_err() || cut > whole.len() - 20,
+                "{cut}"
+            );
             // The end tells where the tree ought to be, so a file without its beginning is the nastier one.
             if let Ok(database) = Database::from_bytes(whole[cut..].to_vec()) {
                 let _ = database.record("81.2.69.1".parse().unwrap());

@@ -46,40 +46,170 @@ struct Names {
     ecs: &'static [&'static str],
 }
 
-const fn names(field: Field, option: &'static str, legacy: &'static str, ecs: &'static [&'static str]) -> Names {
-    Names { field, option, legacy, ecs }
+const fn names(
+    field: Field,
+    option: &'static str,
+    legacy: &'static str,
+    ecs: &'static [&'static str],
+) -> Names {
+    Names {
+        field,
+        option,
+        legacy,
+        ecs,
+    }
 }
 
 /// Source: the field table of logstash-filter-geoip 7 (`Fields.java`).
 const NAMES: [Names; 28] = [
     names(Field::Ip, "ip", "ip", &["ip"]),
-    names(Field::CityName, "city_name", "city_name", &["geo", "city_name"]),
-    names(Field::ContinentCode, "continent_code", "continent_code", &["geo", "continent_code"]),
-    names(Field::ContinentName, "continent_name", "continent_name", &["geo", "continent_name"]),
-    names(Field::CountryName, "country_name", "country_name", &["geo", "country_name"]),
-    names(Field::CountryCode2, "country_code2", "country_code2", &["geo", "country_iso_code"]),
+    names(
+        Field::CityName,
+        "city_name",
+        "city_name",
+        &["geo", "city_name"],
+    ),
+    names(
+        Field::ContinentCode,
+        "continent_code",
+        "continent_code",
+        &["geo", "continent_code"],
+    ),
+    names(
+        Field::ContinentName,
+        "continent_name",
+        "continent_name",
+        &["geo", "continent_name"],
+    ),
+    names(
+        Field::CountryName,
+        "country_name",
+        "country_name",
+        &["geo", "country_name"],
+    ),
+    names(
+        Field::CountryCode2,
+        "country_code2",
+        "country_code2",
+        &["geo", "country_iso_code"],
+    ),
     names(Field::CountryCode3, "country_code3", "country_code3", &[]),
-    names(Field::PostalCode, "postal_code", "postal_code", &["geo", "postal_code"]),
-    names(Field::DmaCode, "dma_code", "dma_code", &["mmdb", "dma_code"]),
-    names(Field::RegionName, "region_name", "region_name", &["geo", "region_name"]),
-    names(Field::RegionCode, "region_code", "region_code", &["geo", "region_code"]),
-    names(Field::RegionIsoCode, "region_iso_code", "region_iso_code", &["geo", "region_iso_code"]),
-    names(Field::Timezone, "timezone", "timezone", &["geo", "timezone"]),
-    names(Field::Location, "location", "location", &["geo", "location"]),
-    names(Field::Latitude, "latitude", "latitude", &["geo", "location", "lat"]),
-    names(Field::Longitude, "longitude", "longitude", &["geo", "location", "lon"]),
-    names(Field::AsNumber, "autonomous_system_number", "asn", &["as", "number"]),
-    names(Field::AsOrganization, "autonomous_system_organization", "as_org", &["as", "organization", "name"]),
+    names(
+        Field::PostalCode,
+        "postal_code",
+        "postal_code",
+        &["geo", "postal_code"],
+    ),
+    names(
+        Field::DmaCode,
+        "dma_code",
+        "dma_code",
+        &["mmdb", "dma_code"],
+    ),
+    names(
+        Field::RegionName,
+        "region_name",
+        "region_name",
+        &["geo", "region_name"],
+    ),
+    names(
+        Field::RegionCode,
+        "region_code",
+        "region_code",
+        &["geo", "region_code"],
+    ),
+    names(
+        Field::RegionIsoCode,
+        "region_iso_code",
+        "region_iso_code",
+        &["geo", "region_iso_code"],
+    ),
+    names(
+        Field::Timezone,
+        "timezone",
+        "timezone",
+        &["geo", "timezone"],
+    ),
+    names(
+        Field::Location,
+        "location",
+        "location",
+        &["geo", "location"],
+    ),
+    names(
+        Field::Latitude,
+        "latitude",
+        "latitude",
+        &["geo", "location", "lat"],
+    ),
+    names(
+        Field::Longitude,
+        "longitude",
+        "longitude",
+        &["geo", "location", "lon"],
+    ),
+    names(
+        Field::AsNumber,
+        "autonomous_system_number",
+        "asn",
+        &["as", "number"],
+    ),
+    names(
+        Field::AsOrganization,
+        "autonomous_system_organization",
+        "as_org",
+        &["as", "organization", "name"],
+    ),
     names(Field::Isp, "isp", "isp", &["mmdb", "isp"]),
-    names(Field::Organization, "organization", "organization", &["mmdb", "organization"]),
+    names(
+        Field::Organization,
+        "organization",
+        "organization",
+        &["mmdb", "organization"],
+    ),
     names(Field::Domain, "domain", "domain", &["domain"]),
-    names(Field::Network, "network", "network", &["ip_traits", "network"]),
-    names(Field::HostingProvider, "hosting_provider", "hosting_provider", &["ip_traits", "hosting_provider"]),
-    names(Field::TorExitNode, "tor_exit_node", "tor_exit_node", &["ip_traits", "tor_exit_node"]),
-    names(Field::AnonymousVpn, "anonymous_vpn", "anonymous_vpn", &["ip_traits", "anonymous_vpn"]),
-    names(Field::Anonymous, "anonymous", "anonymous", &["ip_traits", "anonymous"]),
-    names(Field::PublicProxy, "public_proxy", "public_proxy", &["ip_traits", "public_proxy"]),
-    names(Field::ResidentialProxy, "residential_proxy", "residential_proxy", &["ip_traits", "residential_proxy"]),
+    names(
+        Field::Network,
+        "network",
+        "network",
+        &["ip_traits", "network"],
+    ),
+    names(
+        Field::HostingProvider,
+        "hosting_provider",
+        "hosting_provider",
+        &["ip_traits", "hosting_provider"],
+    ),
+    names(
+        Field::TorExitNode,
+        "tor_exit_node",
+        "tor_exit_node",
+        &["ip_traits", "tor_exit_node"],
+    ),
+    names(
+        Field::AnonymousVpn,
+        "anonymous_vpn",
+        "anonymous_vpn",
+        &["ip_traits", "anonymous_vpn"],
+    ),
+    names(
+        Field::Anonymous,
+        "anonymous",
+        "anonymous",
+        &["ip_traits", "anonymous"],
+    ),
+    names(
+        Field::PublicProxy,
+        "public_proxy",
+        "public_proxy",
+        &["ip_traits", "public_proxy"],
+    ),
+    names(
+        Field::ResidentialProxy,
+        "residential_proxy",
+        "residential_proxy",
+        &["ip_traits", "residential_proxy"],
+    ),
 ];
 
 /// The kinds of databases, which have different fields by default.
@@ -101,7 +231,9 @@ impl DatabaseKind {
     pub(super) fn of_type(database_type: &str) -> DatabaseKind {
         let lower = database_type.to_ascii_lowercase();
         // What a database of another maker is compatible with is the best description that there is.
-        let lower = lower.split_once("compat=").map_or(lower.as_str(), |(_, compatible)| compatible);
+        let lower = lower
+            .split_once("compat=")
+            .map_or(lower.as_str(), |(_, compatible)| compatible);
         let kinds = [
             ("enterprise", DatabaseKind::Enterprise),
             ("anonymous", DatabaseKind::AnonymousIp),
@@ -111,7 +243,10 @@ impl DatabaseKind {
             ("isp", DatabaseKind::Isp),
             ("domain", DatabaseKind::Domain),
         ];
-        let mut found = kinds.iter().filter(|(word, _)| lower.contains(word)).map(|(_, kind)| *kind);
+        let mut found = kinds
+            .iter()
+            .filter(|(word, _)| lower.contains(word))
+            .map(|(_, kind)| *kind);
         match (found.next(), found.next()) {
             (Some(kind), None) => kind,
             _ => DatabaseKind::Other,
@@ -123,20 +258,50 @@ impl DatabaseKind {
         use Field as F;
         let region_code = if ecs { F::RegionIsoCode } else { F::RegionCode };
         let city = [
-            F::Ip, F::CityName, F::ContinentCode, F::CountryName, F::CountryCode2, F::CountryCode3, F::PostalCode, F::DmaCode,
-            F::RegionName, region_code, F::Timezone, F::Location, F::Latitude, F::Longitude,
+            F::Ip,
+            F::CityName,
+            F::ContinentCode,
+            F::CountryName,
+            F::CountryCode2,
+            F::CountryCode3,
+            F::PostalCode,
+            F::DmaCode,
+            F::RegionName,
+            region_code,
+            F::Timezone,
+            F::Location,
+            F::Latitude,
+            F::Longitude,
         ];
         match self {
             DatabaseKind::City => city.to_vec(),
             DatabaseKind::Country => vec![F::Ip, F::CountryCode2, F::CountryName, F::ContinentName],
             DatabaseKind::Asn => vec![F::Ip, F::AsNumber, F::AsOrganization],
-            DatabaseKind::Isp => vec![F::Ip, F::AsNumber, F::AsOrganization, F::Isp, F::Organization],
+            DatabaseKind::Isp => vec![
+                F::Ip,
+                F::AsNumber,
+                F::AsOrganization,
+                F::Isp,
+                F::Organization,
+            ],
             DatabaseKind::Domain => vec![F::Domain],
             DatabaseKind::Enterprise => vec![
-                F::Ip, F::CountryCode2, F::CountryName, F::ContinentName, F::RegionIsoCode, F::RegionName, F::CityName, F::Location,
+                F::Ip,
+                F::CountryCode2,
+                F::CountryName,
+                F::ContinentName,
+                F::RegionIsoCode,
+                F::RegionName,
+                F::CityName,
+                F::Location,
             ],
             DatabaseKind::AnonymousIp => vec![
-                F::HostingProvider, F::TorExitNode, F::AnonymousVpn, F::Anonymous, F::PublicProxy, F::ResidentialProxy,
+                F::HostingProvider,
+                F::TorExitNode,
+                F::AnonymousVpn,
+                F::Anonymous,
+                F::PublicProxy,
+                F::ResidentialProxy,
             ],
             DatabaseKind::Other => {
                 let mut all = city.to_vec();
@@ -151,7 +316,10 @@ impl Field {
     /// The field that an entry of the option `fields` names, in any case.
     pub(super) fn parse(name: &str) -> Option<Field> {
         let same = |other: &str| other.eq_ignore_ascii_case(name);
-        NAMES.iter().find(|names| same(names.option) || same(names.legacy)).map(|names| names.field)
+        NAMES
+            .iter()
+            .find(|names| same(names.option) || same(names.legacy))
+            .map(|names| names.field)
     }
 
     /// All names that [`Field::parse`] knows by the reference.
@@ -174,14 +342,23 @@ impl Field {
         match self {
             Field::Ip => None,
             Field::CityName => text(&[&["city", "names", "en"], &["city"], &["city_name"]]),
-            Field::ContinentCode => text(&[&["continent", "code"], &["continent_code"]]).or_else(|| record.code(&["continent"])),
-            Field::ContinentName => {
-                text(&[&["continent", "names", "en"], &["continent_name"]]).or_else(|| record.name(&["continent"]))
-            }
-            Field::CountryName => text(&[&["country", "names", "en"], &["country_name"]]).or_else(|| record.name(&["country"])),
+            Field::ContinentCode => text(&[&["continent", "code"], &["continent_code"]])
+                .or_else(|| record.code(&["continent"])),
+            Field::ContinentName => text(&[&["continent", "names", "en"], &["continent_name"]])
+                .or_else(|| record.name(&["continent"])),
+            Field::CountryName => text(&[&["country", "names", "en"], &["country_name"]])
+                .or_else(|| record.name(&["country"])),
             Field::CountryCode2 | Field::CountryCode3 => country_code(record).map(Data::Text),
-            Field::PostalCode => text(&[&["postal", "code"], &["postal_code"], &["postcode"], &["zip_code"], &["zip"]]),
-            Field::DmaCode => record.whole(&[&["location", "metro_code"], &["dma_code"], &["metro_code"]]),
+            Field::PostalCode => text(&[
+                &["postal", "code"],
+                &["postal_code"],
+                &["postcode"],
+                &["zip_code"],
+                &["zip"],
+            ]),
+            Field::DmaCode => {
+                record.whole(&[&["location", "metro_code"], &["dma_code"], &["metro_code"]])
+            }
             Field::RegionName => text(&[
                 &["subdivisions", LAST, "names", "en"],
                 &["region_name"],
@@ -225,7 +402,9 @@ impl Field {
             Field::AnonymousVpn => flag(record, kind, "is_anonymous_vpn", "vpn"),
             Field::Anonymous => flag(record, kind, "is_anonymous", "anonymous"),
             Field::PublicProxy => flag(record, kind, "is_public_proxy", "proxy"),
-            Field::ResidentialProxy => flag(record, kind, "is_residential_proxy", "residential_proxy"),
+            Field::ResidentialProxy => {
+                flag(record, kind, "is_residential_proxy", "residential_proxy")
+            }
         }
     }
 }
@@ -234,7 +413,11 @@ impl Field {
 pub(super) const LAST: &str = "[last]";
 
 fn country_code(record: &Record<'_>) -> Option<String> {
-    let code = record.text(&[&["country", "iso_code"], &["country_code"], &["country_iso_code"]]);
+    let code = record.text(&[
+        &["country", "iso_code"],
+        &["country_code"],
+        &["country_iso_code"],
+    ]);
     code.or_else(|| match record.code(&["country"]) {
         Some(Data::Text(code)) => Some(code),
         _ => None,
@@ -242,7 +425,11 @@ fn country_code(record: &Record<'_>) -> Option<String> {
 }
 
 fn region_code(record: &Record<'_>) -> Option<String> {
-    record.text(&[&["subdivisions", LAST, "iso_code"], &["region_code"], &["state_code"]])
+    record.text(&[
+        &["subdivisions", LAST, "iso_code"],
+        &["region_code"],
+        &["state_code"],
+    ])
 }
 
 fn latitude(record: &Record<'_>) -> Option<f64> {
@@ -250,7 +437,12 @@ fn latitude(record: &Record<'_>) -> Option<f64> {
 }
 
 fn longitude(record: &Record<'_>) -> Option<f64> {
-    record.float(&[&["location", "longitude"], &["longitude"], &["lng"], &["lon"]])
+    record.float(&[
+        &["location", "longitude"],
+        &["longitude"],
+        &["lng"],
+        &["lon"],
+    ])
 }
 
 /// True when the record tells where the network lies on the map.
@@ -261,7 +453,9 @@ pub(super) fn has_coordinates(record: &Record<'_>) -> bool {
 /// A database of anonymous networks leaves out the flags that are false.
 fn flag(record: &Record<'_>, kind: DatabaseKind, nested: &str, flat: &str) -> Option<Data> {
     let found = record.flag(&[&[nested], &["traits", nested], &[flat]]);
-    found.or_else(|| (kind == DatabaseKind::AnonymousIp).then_some(false)).map(Data::Bool)
+    found
+        .or_else(|| (kind == DatabaseKind::AnonymousIp).then_some(false))
+        .map(Data::Bool)
 }
 
 #[cfg(test)]
@@ -273,7 +467,10 @@ mod tests {
         assert!(NAMES.is_sorted_by_key(|names| names.field));
         assert_eq!(Field::parse("COUNTRY_CODE2"), Some(Field::CountryCode2));
         assert_eq!(Field::parse("asn"), Some(Field::AsNumber));
-        assert_eq!(Field::parse("autonomous_system_number"), Some(Field::AsNumber));
+        assert_eq!(
+            Field::parse("autonomous_system_number"),
+            Some(Field::AsNumber)
+        );
         assert_eq!(Field::parse("nothing"), None);
     }
 
@@ -294,7 +491,11 @@ mod tests {
             ("ipinfo generic_country_asn_free.mmdb", DatabaseKind::Other),
             ("MyCompany-Sites", DatabaseKind::Other),
         ] {
-            assert_eq!(DatabaseKind::of_type(database_type), kind, "{database_type}");
+            assert_eq!(
+                DatabaseKind::of_type(database_type),
+                kind,
+                "{database_type}"
+            );
         }
     }
 }

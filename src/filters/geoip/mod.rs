@@ -137,12 +137,21 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
     let config = Config::read(plugin, build)?;
     let reader = Reader::unchecked(plugin, build);
     let span = |name| reader.span(name);
-    let (source_span, target_span, database_span) = (span("source"), span("target"), span("database"));
+    let (source_span, target_span, database_span) =
+        (span("source"), span("target"), span("database"));
     let (cache_span, ecs) = (span("cache_size"), reader.build.ecs.enabled());
     let target = target(&config, ecs, build, source_span, target_span);
-    let fields: Option<Vec<Field>> = config.fields.iter().map(|setting| field(setting, build)).collect();
+    let fields: Option<Vec<Field>> = config
+        .fields
+        .iter()
+        .map(|setting| field(setting, build))
+        .collect();
     if config.cache_size == 0 || config.cache_size > MAX_CACHE {
-        build.error("option-value", format!("`cache_size` of `geoip` must be between 1 and {MAX_CACHE}"), cache_span);
+        build.error(
+            "option-value",
+            format!("`cache_size` of `geoip` must be between 1 and {MAX_CACHE}"),
+            cache_span,
+        );
         return None;
     }
     let (target, fields) = target.zip(fields)?;
@@ -151,7 +160,10 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
         Chosen::Open(database) => database,
     };
     let places = Places::compile(&target, ecs, build);
-    let ip = places.of_field(Field::Ip).filter(|ip| **ip != config.source.path).cloned();
+    let ip = places
+        .of_field(Field::Ip)
+        .filter(|ip| **ip != config.source.path)
+        .cloned();
     Some(Box::new(GeoIp {
         source: config.source.path,
         target: build.keys.path(&target),
@@ -166,25 +178,41 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
 }
 
 /// The option `target`, or its default.
-fn target(config: &Config, ecs: bool, build: &mut Build<'_>, source_span: Span, target_span: Span) -> Option<FieldPath> {
+fn target(
+    config: &Config,
+    ecs: bool,
+    build: &mut Build<'_>,
+    source_span: Span,
+    target_span: Span,
+) -> Option<FieldPath> {
     let parse = |text: &str| FieldPath::parse(text, EscapeStyle::None);
     match &config.target {
         Some(text) => match parse(text) {
             Ok(target) => Some(target),
             Err(error) => {
-                build.error("field-reference", format!("`target` of `geoip`: {error}"), target_span);
+                build.error(
+                    "field-reference",
+                    format!("`target` of `geoip`: {error}"),
+                    target_span,
+                );
                 None
             }
         },
         None if !ecs => parse("geoip").ok(),
         None => {
             let mut source = parse(&config.source.text).ok()?;
-            if source.segments.len() > 1 && source.segments.last().is_some_and(|last| last == "ip") {
+            if source.segments.len() > 1 && source.segments.last().is_some_and(|last| last == "ip")
+            {
                 source.segments.pop();
                 return Some(source);
             }
             let message = "`geoip` with ECS compatibility needs `target` when `source` is not the `ip` of something, as [client][ip]";
-            build.error_with_hint("missing-option", message, source_span, "add `target => \"source\"`, for example");
+            build.error_with_hint(
+                "missing-option",
+                message,
+                source_span,
+                "add `target => \"source\"`, for example",
+            );
             None
         }
     }
@@ -202,7 +230,12 @@ fn field(setting: &Setting, build: &mut Build<'_>) -> Option<Field> {
             Some(close) => format!("did you mean `{close}`?"),
             None => format!("the fields are {}", names.join(", ")),
         };
-        build.error_with_hint("option-value", format!("`geoip` has no field `{name}`"), setting.span, hint);
+        build.error_with_hint(
+            "option-value",
+            format!("`geoip` has no field `{name}`"),
+            setting.span,
+            hint,
+        );
     }
     field
 }
@@ -218,10 +251,18 @@ fn database(config: &Config, build: &mut Build<'_>, span: Span) -> Option<Chosen
         DatabaseType::City => "GEOIP_CITY_DB",
         DatabaseType::Asn => "GEOIP_ASN_DB",
     };
-    let name = config.database.clone().or_else(|| std::env::var(variable).ok()).unwrap_or_default();
+    let name = config
+        .database
+        .clone()
+        .or_else(|| std::env::var(variable).ok())
+        .unwrap_or_default();
     if name.is_empty() {
         // One warning says it for all filters of a pipeline.
-        if !build.diagnostics.iter().any(|diagnostic| diagnostic.code == "geoip-off") {
+        if !build
+            .diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.code == "geoip-off")
+        {
             let message = "GeoIP is off: no database is named, so events get no places. \
                            `make geoip` fetches a free database; name it in GEOIP_CITY_DB or in `database`";
             build.warn("geoip-off", message, span);
@@ -250,7 +291,10 @@ impl Worker {
         // Read before the database: one that comes between the two is taken at the next look.
         let generation = filter.database.generation();
         let database = filter.database.current();
-        let fields = filter.fields.clone().unwrap_or_else(|| database.kind.default_fields(filter.ecs));
+        let fields = filter
+            .fields
+            .clone()
+            .unwrap_or_else(|| database.kind.default_fields(filter.ecs));
         Worker {
             run: 0,
             generation,
@@ -271,12 +315,19 @@ impl Worker {
     }
 
     fn find(&mut self, address: IpAddr, places: &Places) -> Known {
-        let Some((place, network)) = self.database.find(address, self.with_network) else { return Known::Miss };
+        let Some((place, network)) = self.database.find(address, self.with_network) else {
+            return Known::Miss;
+        };
         if let Some(at) = self.cache.of_place(place) {
             return Known::Hit(at);
         }
-        let Some(data) = self.database.record(address) else { return Known::Miss };
-        let record = Record { data: &data, network };
+        let Some(data) = self.database.record(address) else {
+            return Known::Miss;
+        };
+        let record = Record {
+            data: &data,
+            network,
+        };
         match places.render(&record, &self.fields, self.database.kind) {
             Some(fragment) => Known::Hit(self.cache.add(place, fragment)),
             None => Known::Miss,
@@ -287,7 +338,7 @@ impl Worker {
 /// An address of an event.
 #[derive(Clone, Copy)]
 struct Address {
-    address: IpAddr,
+    parsed: IpAddr,
     /// Its text.
     value: Value,
     /// It is the source itself, not an element of it, and written the way it is looked up.
@@ -309,19 +360,37 @@ impl GeoIp {
         let text = batch.bytes(value);
         let address = parse_address(text)?;
         let mapped = address.is_ipv4() && text.contains(&b':');
-        let value = if mapped { batch.push(address.to_string().as_bytes()) } else { value };
-        Some(Address { address, value, as_written: alone && !mapped })
+        let value = if mapped {
+            batch.push(address.to_string().as_bytes())
+        } else {
+            value
+        };
+        Some(Address {
+            parsed: address,
+            value,
+            as_written: alone && !mapped,
+        })
     }
 
     fn call(&self, batch: &mut Batch, id: EventId, cx: &mut Cx<'_>) -> bool {
-        let Some(found) = self.address(batch, id) else { return false };
-        let Some(worker) = cx.scratch.downcast_mut::<Worker>() else { return false };
-        let mut known = worker.cache.get(found.address);
+        let Some(found) = self.address(batch, id) else {
+            return false;
+        };
+        let Some(worker) = cx.scratch.downcast_mut::<Worker>() else {
+            return false;
+        };
+        let mut known = worker.cache.get(found.parsed);
         if known == Known::Nothing {
-            known = if is_special(found.address) { Known::Miss } else { worker.look_up(found.address, &self.places) };
+            known = if is_special(found.parsed) {
+                Known::Miss
+            } else {
+                worker.look_up(found.parsed, &self.places)
+            };
         }
         let Known::Hit(at) = known else { return false };
-        let Some(fragment) = worker.cache.fragment(at) else { return false };
+        let Some(fragment) = worker.cache.fragment(at) else {
+            return false;
+        };
         let (run, with_ip) = (worker.run, worker.with_ip);
         let target = batch.get(id, &self.target);
         if target.is_nil() {
@@ -354,13 +423,21 @@ impl GeoIp {
     fn set_parts(&self, batch: &mut Batch, id: EventId, fragment: &Fragment, whole: Value) -> bool {
         let mut all = true;
         for group in &fragment.groups {
-            let Some(path) = self.places.path(group.part.path) else { continue };
+            let Some(path) = self.places.path(group.part.path) else {
+                continue;
+            };
             if group.part.kind != PartKind::Object || batch.get(id, path).is_nil() {
                 all &= batch.set(id, path, part_value(whole, &group.part)).is_ok();
                 continue;
             }
-            for leaf in fragment.leaves.get(group.leaves.clone()).unwrap_or_default() {
-                let Some(path) = self.places.path(leaf.path) else { continue };
+            for leaf in fragment
+                .leaves
+                .get(group.leaves.clone())
+                .unwrap_or_default()
+            {
+                let Some(path) = self.places.path(leaf.path) else {
+                    continue;
+                };
                 all &= batch.set(id, path, part_value(whole, leaf)).is_ok();
             }
         }
@@ -369,11 +446,20 @@ impl GeoIp {
 }
 
 /// The fragment's object with the address in front.
-fn whole_with_ip(batch: &mut Batch, fragment: &Fragment, address: Value, buf: &mut Vec<u8>) -> Value {
+fn whole_with_ip(
+    batch: &mut Batch,
+    fragment: &Fragment,
+    address: Value,
+    buf: &mut Vec<u8>,
+) -> Value {
     buf.clear();
     buf.extend_from_slice(b"{\"ip\":\"");
     buf.extend_from_slice(batch.bytes(address));
-    buf.extend_from_slice(if fragment.groups.is_empty() { b"\"" } else { b"\"," });
+    buf.extend_from_slice(if fragment.groups.is_empty() {
+        b"\""
+    } else {
+        b"\","
+    });
     buf.extend_from_slice(fragment.text.get(1..).unwrap_or_default());
     batch.push_json(Kind::RawObject, buf)
 }
@@ -386,7 +472,10 @@ impl Filter for GeoIp {
     fn run(&self, batch: &mut Batch, sel: &mut Selection, cx: &mut Cx<'_>) {
         if let Some(worker) = cx.scratch.downcast_mut::<Worker>() {
             if worker.generation != self.database.generation() {
-                *worker = Worker { run: worker.run, ..Worker::new(self) };
+                *worker = Worker {
+                    run: worker.run,
+                    ..Worker::new(self)
+                };
             }
             worker.run += 1;
         }

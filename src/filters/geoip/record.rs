@@ -86,7 +86,10 @@ impl<'de> Visitor<'de> for DataVisitor {
 impl Data {
     fn step(&self, key: &str) -> Option<&Data> {
         match self {
-            Data::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Data::Map(entries) => entries
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, value)| value),
             Data::List(elements) if key == LAST => elements.last(),
             _ => None,
         }
@@ -143,7 +146,9 @@ type Paths<'p> = &'p [&'p [&'p str]];
 impl Record<'_> {
     fn find<T>(&self, paths: Paths<'_>, read: impl Fn(&Data) -> Option<T>) -> Option<T> {
         paths.iter().find_map(|path| {
-            let found = path.iter().try_fold(self.data, |data, key| data.step(key))?;
+            let found = path
+                .iter()
+                .try_fold(self.data, |data, key| data.step(key))?;
             read(found)
         })
     }
@@ -175,7 +180,10 @@ impl Record<'_> {
             Data::Whole(number) => Some(Data::Whole(*number)),
             Data::Text(text) => {
                 let digits = text.strip_prefix("AS").unwrap_or(text);
-                digits.parse::<u32>().ok().map(|number| Data::Whole(number.into()))
+                digits
+                    .parse::<u32>()
+                    .ok()
+                    .map(|number| Data::Whole(number.into()))
             }
             _ => None,
         })
@@ -193,12 +201,16 @@ impl Record<'_> {
 
     /// The text of a field that holds a code in some databases and a name in others, when it is a code.
     pub(super) fn code(&self, path: &[&str]) -> Option<Data> {
-        self.text(&[path]).filter(|text| is_code(text)).map(Data::Text)
+        self.text(&[path])
+            .filter(|text| is_code(text))
+            .map(Data::Text)
     }
 
     /// The same, when it is a name.
     pub(super) fn name(&self, path: &[&str]) -> Option<Data> {
-        self.text(&[path]).filter(|text| !is_code(text)).map(Data::Text)
+        self.text(&[path])
+            .filter(|text| !is_code(text))
+            .map(Data::Text)
     }
 }
 

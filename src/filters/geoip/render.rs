@@ -23,7 +23,9 @@ impl Places {
                 return;
             }
             let mut reference = target.clone();
-            reference.segments.extend(keys.iter().map(|key| (*key).to_owned()));
+            reference
+                .segments
+                .extend(keys.iter().map(|key| (*key).to_owned()));
             places.push((keys.to_vec(), build.keys.path(&reference)));
         };
         for field in Field::option_names().filter_map(Field::parse) {
@@ -46,7 +48,10 @@ impl Places {
     /// The path of a field; none where the mode does not have it.
     pub(super) fn of_field(&self, field: Field) -> Option<&Path> {
         let keys = field.path(self.ecs);
-        self.places.iter().find(|(known, _)| *known == keys).map(|(_, path)| path)
+        self.places
+            .iter()
+            .find(|(known, _)| *known == keys)
+            .map(|(_, path)| path)
     }
 
     fn number(&self, keys: &[&str]) -> u16 {
@@ -55,7 +60,12 @@ impl Places {
     }
 
     /// Renders what a record says of the fields; `None` when that is nothing, or when it counts as not found.
-    pub(super) fn render(&self, record: &Record<'_>, fields: &[Field], kind: DatabaseKind) -> Option<Fragment> {
+    pub(super) fn render(
+        &self,
+        record: &Record<'_>,
+        fields: &[Field],
+        kind: DatabaseKind,
+    ) -> Option<Fragment> {
         if kind == DatabaseKind::City && !has_coordinates(record) {
             return None;
         }
@@ -83,7 +93,13 @@ impl Places {
     }
 
     /// Writes `"name":value`, and a comma in front of it where one is needed.
-    fn write_entry(&self, name: &'static str, tree: &Tree, keys: &mut Vec<&'static str>, fragment: &mut Fragment) -> Part {
+    fn write_entry(
+        &self,
+        name: &'static str,
+        tree: &Tree,
+        keys: &mut Vec<&'static str>,
+        fragment: &mut Fragment,
+    ) -> Part {
         if fragment.text.last() != Some(&b'{') {
             fragment.text.push(b',');
         }
@@ -109,7 +125,11 @@ impl Places {
         let quote = usize::from(matches!(kind, PartKind::Text { .. }));
         let bound = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let range = bound(start + quote)..bound(fragment.text.len() - quote);
-        let part = Part { path: self.number(keys), kind, range };
+        let part = Part {
+            path: self.number(keys),
+            kind,
+            range,
+        };
         if kind != PartKind::Object {
             fragment.leaves.push(part.clone());
         }
@@ -120,7 +140,9 @@ impl Places {
 
 fn leaf_kind(value: &Data) -> PartKind {
     match value {
-        Data::Text(text) => PartKind::Text { escaped: crate::event::text::needs_escape(text.as_bytes()) },
+        Data::Text(text) => PartKind::Text {
+            escaped: crate::event::text::needs_escape(text.as_bytes()),
+        },
         Data::Float(_) => PartKind::Float,
         Data::Bool(true) => PartKind::True,
         Data::Bool(false) => PartKind::False,
@@ -136,7 +158,9 @@ enum Tree {
 }
 
 fn insert(entries: &mut Vec<(&'static str, Tree)>, path: &[&'static str], value: Data) {
-    let Some((first, rest)) = path.split_first() else { return };
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
     if rest.is_empty() {
         match value {
             // A location's two numbers can be set by fields of their own, too.
@@ -153,10 +177,13 @@ fn insert(entries: &mut Vec<(&'static str, Tree)>, path: &[&'static str], value:
         }
         return;
     }
-    let at = entries.iter().position(|(name, _)| name == first).unwrap_or_else(|| {
-        entries.push((first, Tree::Map(Vec::new())));
-        entries.len() - 1
-    });
+    let at = entries
+        .iter()
+        .position(|(name, _)| name == first)
+        .unwrap_or_else(|| {
+            entries.push((first, Tree::Map(Vec::new())));
+            entries.len() - 1
+        });
     if let Some((_, Tree::Map(inner))) = entries.get_mut(at) {
         insert(inner, rest, value);
     }

@@ -49,7 +49,11 @@ impl MmdbWriter {
     /// A database without networks.
     #[must_use]
     pub fn new() -> Self {
-        MmdbWriter { nodes: vec![[Branch::Empty; 2]], data: Vec::new(), known: FxHashMap::default() }
+        MmdbWriter {
+            nodes: vec![[Branch::Empty; 2]],
+            data: Vec::new(),
+            known: FxHashMap::default(),
+        }
     }
 
     /// Sets the record of a network, in place of all that was inserted within it before. Equal records are stored once.
@@ -57,17 +61,17 @@ impl MmdbWriter {
     /// # Errors
     /// When `network` is no network in CIDR notation, or the record holds what the format cannot.
     pub fn insert(&mut self, network: &str, record: &Value) -> Result<(), WriteError> {
-        let (bits, len) = parse_network(network).ok_or_else(|| WriteError::Network(network.to_owned()))?;
+        let (bits, len) =
+            parse_network(network).ok_or_else(|| WriteError::Network(network.to_owned()))?;
         let mut encoded = Vec::new();
         encode(record, &mut encoded).ok_or_else(|| WriteError::Record(network.to_owned()))?;
-        let offset = match self.known.get(&encoded) {
-            Some(offset) => *offset,
-            None => {
-                let offset = u32::try_from(self.data.len()).map_err(|_| WriteError::TooLarge)?;
-                self.data.extend_from_slice(&encoded);
-                self.known.insert(encoded, offset);
-                offset
-            }
+        let offset = if let Some(offset) = self.known.get(&encoded) {
+            *offset
+        } else {
+            let offset = u32::try_from(self.data.len()).map_err(|_| WriteError::TooLarge)?;
+            self.data.extend_from_slice(&encoded);
+            self.known.insert(encoded, offset);
+            offset
         };
         self.set(bits, len, Branch::Data(offset))
     }
@@ -115,14 +119,22 @@ impl MmdbWriter {
     ///
     /// # Errors
     /// When the tree or the records are larger than the format allows.
-    pub fn write(mut self, database_type: &str, description: &str, build_epoch: u64) -> Result<Vec<u8>, WriteError> {
+    pub fn write(
+        mut self,
+        database_type: &str,
+        description: &str,
+        build_epoch: u64,
+    ) -> Result<Vec<u8>, WriteError> {
         let ipv4 = self.ipv4();
         if !matches!(ipv4, Branch::Empty) {
             self.set(0xFFFF << 32, 96, ipv4)?;
             self.set(0x2002 << 112, 16, ipv4)?;
         }
         let highest = self.nodes.len() + 16 + self.data.len();
-        let record_bits = [24_u32, 28, 32].into_iter().find(|bits| highest < 1 << bits).ok_or(WriteError::TooLarge)?;
+        let record_bits = [24_u32, 28, 32]
+            .into_iter()
+            .find(|bits| highest < 1 << bits)
+            .ok_or(WriteError::TooLarge)?;
         let mut out = Vec::new();
         for node in &self.nodes {
             let [left, right] = node.map(|branch| self.record(branch));
@@ -217,8 +229,17 @@ fn control(ty: u8, size: usize, out: &mut Vec<u8>) {
     let (mark, more): (u8, Vec<u8>) = match size {
         0..29 => (u8::try_from(size).unwrap_or(0), Vec::new()),
         29..285 => (29, vec![u8::try_from(size - 29).unwrap_or(0)]),
-        285..65_821 => (30, u16::try_from(size - 285).unwrap_or(0).to_be_bytes().to_vec()),
-        _ => (31, u32::try_from(size - 65_821).unwrap_or(0).to_be_bytes()[1..].to_vec()),
+        285..65_821 => (
+            30,
+            u16::try_from(size - 285)
+                .unwrap_or(0)
+                .to_be_bytes()
+                .to_vec(),
+        ),
+        _ => (
+            31,
+            u32::try_from(size - 65_821).unwrap_or(0).to_be_bytes()[1..].to_vec(),
+        ),
     };
     if ty > 7 {
         out.extend_from_slice(&[mark, ty - 7]);
@@ -235,14 +256,24 @@ fn text(text: &str, out: &mut Vec<u8>) {
 
 fn unsigned(ty: u8, number: u64, out: &mut Vec<u8>) {
     let bytes = number.to_be_bytes();
-    let bytes = bytes.get(number.leading_zeros() as usize / 8..).unwrap_or_default();
+    let bytes = bytes
+        .get(number.leading_zeros() as usize / 8..)
+        .unwrap_or_default();
     control(ty, bytes.len(), out);
     out.extend_from_slice(bytes);
 }
 
 fn number(number: &Number, out: &mut Vec<u8>) -> Option<()> {
     if let Some(whole) = number.as_u64() {
-        unsigned(if u32::try_from(whole).is_ok() { TYPE_UINT32 } else { TYPE_UINT64 }, whole, out);
+        unsigned(
+            if u32::try_from(whole).is_ok() {
+                TYPE_UINT32
+            } else {
+                TYPE_UINT64
+            },
+            whole,
+            out,
+        );
     } else if let Some(whole) = number.as_i64() {
         control(TYPE_INT32, 4, out);
         out.extend_from_slice(&i32::try_from(whole).ok()?.to_be_bytes());
@@ -283,7 +314,11 @@ mod tests {
     use serde_json::json;
 
     fn found(reader: &Reader<Vec<u8>>, address: &str) -> Option<Value> {
-        reader.lookup(address.parse().unwrap()).unwrap().decode().unwrap()
+        reader
+            .lookup(address.parse().unwrap())
+            .unwrap()
+            .decode()
+            .unwrap()
     }
 
     fn reader(records: &[(&str, Value)]) -> Reader<Vec<u8>> {
@@ -291,7 +326,12 @@ mod tests {
         for (network, record) in records {
             writer.insert(network, record).unwrap();
         }
-        Reader::from_source(writer.write("Test-City", "for tests", 1_700_000_000).unwrap()).unwrap()
+        Reader::from_source(
+            writer
+                .write("Test-City", "for tests", 1_700_000_000)
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -312,9 +352,20 @@ mod tests {
         assert_eq!(found(&reader, "2001:218::1"), Some(json!({"b": 2})));
         assert_eq!(found(&reader, "::ffff:81.2.69.1"), Some(record.clone()));
         assert_eq!(found(&reader, "2002:5102:4501::1"), Some(record));
-        assert_eq!(reader.lookup("81.2.69.142".parse().unwrap()).unwrap().network().unwrap().to_string(), "81.2.69.128/25");
         assert_eq!(
-            reader.lookup("81.2.69.7".parse().unwrap()).unwrap().offset(),
+            reader
+                .lookup("81.2.69.142".parse().unwrap())
+                .unwrap()
+                .network()
+                .unwrap()
+                .to_string(),
+            "81.2.69.128/25"
+        );
+        assert_eq!(
+            reader
+                .lookup("81.2.69.7".parse().unwrap())
+                .unwrap()
+                .offset(),
             reader.lookup("10.9.8.7".parse().unwrap()).unwrap().offset()
         );
         assert_eq!(reader.metadata.database_type, "Test-City");
@@ -325,7 +376,10 @@ mod tests {
 
     #[test]
     fn a_wider_network_replaces_what_lies_within() {
-        let reader = reader(&[("10.1.0.0/16", json!({"a": 1})), ("10.0.0.0/8", json!({"a": 2}))]);
+        let reader = reader(&[
+            ("10.1.0.0/16", json!({"a": 1})),
+            ("10.0.0.0/8", json!({"a": 2})),
+        ]);
         assert_eq!(found(&reader, "10.1.2.3"), Some(json!({"a": 2})));
         let reader = self::reader(&[("::/0", json!({"all": true}))]);
         assert_eq!(found(&reader, "9.9.9.9"), Some(json!({"all": true})));
@@ -340,13 +394,20 @@ mod tests {
 
     #[test]
     fn all_record_sizes_hold_their_halves() {
-        for (bits, left, right) in [(24, 0x12_3456, 0x65_4321), (28, 0xABC_DEF1, 0x123_4567), (32, 0xDEAD_BEEF, 0x0102_0304)] {
+        for (bits, left, right) in [
+            (24, 0x12_3456, 0x65_4321),
+            (28, 0xABC_DEF1, 0x123_4567),
+            (32, 0xDEAD_BEEF, 0x0102_0304),
+        ] {
             let mut out = Vec::new();
             write_node(left, right, bits, &mut out);
-            assert_eq!(out.len() as u32, bits / 4);
+            assert_eq!(out.len(), bits as usize / 4);
             let back = match bits {
                 24 => (be(&out[..3]), be(&out[3..])),
-                28 => ((u32::from(out[3] >> 4) << 24) | be(&out[..3]), (u32::from(out[3] & 0xF) << 24) | be(&out[4..])),
+                28 => (
+                    (u32::from(out[3] >> 4) << 24) | be(&out[..3]),
+                    (u32::from(out[3] & 0xF) << 24) | be(&out[4..]),
+                ),
                 _ => (be(&out[..4]), be(&out[4..])),
             };
             assert_eq!(back, (left, right));
@@ -354,7 +415,9 @@ mod tests {
     }
 
     fn be(bytes: &[u8]) -> u32 {
-        bytes.iter().fold(0, |sum, byte| (sum << 8) | u32::from(*byte))
+        bytes
+            .iter()
+            .fold(0, |sum, byte| (sum << 8) | u32::from(*byte))
     }
 
     #[test]
@@ -362,7 +425,9 @@ mod tests {
         let mut writer = MmdbWriter::new();
         for third in 0..180_u32 {
             let record = json!({"n": third, "pad": "p".repeat(100_000)});
-            writer.insert(&format!("9.9.{third}.0/24"), &record).unwrap();
+            writer
+                .insert(&format!("9.9.{third}.0/24"), &record)
+                .unwrap();
         }
         let reader = Reader::from_source(writer.write("t", "d", 0).unwrap()).unwrap();
         assert_eq!(reader.metadata.record_size, 28);
@@ -372,9 +437,23 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for network in ["1.2.3.4", "1.2.3.4/33", "1.2.3.4/24", "x/8", "2001:db8::/129", "2001:db8::1/64"] {
-            assert_eq!(MmdbWriter::new().insert(network, &json!({})), Err(WriteError::Network(network.to_owned())));
+        for network in [
+            "1.2.3.4",
+            "1.2.3.4/33",
+            "1.2.3.4/24",
+            "x/8",
+            "2001:db8::/129",
+            "2001:db8::1/64",
+        ] {
+            assert_eq!(
+                MmdbWriter::new().insert(network, &json!({})),
+                Err(WriteError::Network(network.to_owned()))
+            );
         }
-        assert!(MmdbWriter::new().insert("1.0.0.0/8", &json!({"a": null})).is_err());
+        assert!(
+            MmdbWriter::new()
+                .insert("1.0.0.0/8", &json!({"a": null}))
+                .is_err()
+        );
     }
 }

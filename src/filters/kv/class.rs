@@ -71,7 +71,9 @@ impl CharClass {
 }
 
 fn within(ranges: &[(char, char)], char: char) -> bool {
-    ranges.iter().any(|(from, to)| (*from..=*to).contains(&char))
+    ranges
+        .iter()
+        .any(|(from, to)| (*from..=*to).contains(&char))
 }
 
 /// Adds the characters that are in none of the ranges, which are in ascending order.
@@ -91,7 +93,9 @@ fn complement(of: &[(char, char)], out: &mut Vec<(char, char)>) {
 }
 
 fn item(text: &str) -> Option<(Item, &str)> {
-    if let Some((set, rest)) = text.strip_prefix("[:").and_then(|text| text.split_once(":]"))
+    if let Some((set, rest)) = text
+        .strip_prefix("[:")
+        .and_then(|text| text.split_once(":]"))
         && let Some(set) = named(set)
     {
         return Some((set, rest));
@@ -101,7 +105,9 @@ fn item(text: &str) -> Option<(Item, &str)> {
     if first != '\\' {
         return Some((Item::One(first), chars.as_str()));
     }
-    let Some(letter) = chars.next() else { return Some((Item::One('\\'), "")) };
+    let Some(letter) = chars.next() else {
+        return Some((Item::One('\\'), ""));
+    };
     let item = match letter {
         't' => Item::One('\t'),
         'n' => Item::One('\n'),

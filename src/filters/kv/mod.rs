@@ -18,7 +18,8 @@ use crate::options;
 use crate::plugin::common::dynamic_path;
 use crate::plugin::options::Setting;
 use crate::plugin::{
-    Build, Cx, FieldRef, Filter, Make, Options, Pairs, PluginMetrics, PluginSpec, SettingKind, Sprintf, Verdict, per_event,
+    Build, Cx, FieldRef, Filter, Make, Options, Pairs, PluginMetrics, PluginSpec, SettingKind,
+    Sprintf, Verdict, per_event,
 };
 
 use class::CharClass;
@@ -123,6 +124,7 @@ choice! {
 /// Levels of pairs within values.
 const MAX_DEPTH: u32 = 32;
 
+#[allow(clippy::struct_excessive_bools, reason = "options that are switches")]
 struct Kv {
     source: Path,
     target: Option<Path>,
@@ -143,7 +145,10 @@ struct Kv {
 
 enum Splitting {
     Classes(Box<Classes>),
-    Patterns { field: Box<RubyRegex>, value: Box<RubyRegex> },
+    Patterns {
+        field: Box<RubyRegex>,
+        value: Box<RubyRegex>,
+    },
 }
 
 /// What is done to keys or values.
@@ -197,10 +202,17 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
     for (key, setting) in &config.default_keys.0 {
         let mut json = Vec::new();
         if !write_setting(setting, &mut json) {
-            build.error("option-value", format!("`default_keys` of `kv` takes texts, numbers and arrays, at `{key}`"), setting.span);
+            build.error(
+                "option-value",
+                format!("`default_keys` of `kv` takes texts, numbers and arrays, at `{key}`"),
+                setting.span,
+            );
             return None;
         }
-        defaults.push(DefaultPair { key: key.as_bytes().into(), json });
+        defaults.push(DefaultPair {
+            key: key.as_bytes().into(),
+            json,
+        });
     }
     let class = |text: Option<String>| text.as_deref().map(CharClass::parse);
     Some(Box::new(Kv {
@@ -211,8 +223,16 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
         include: Keys::new(config.include_keys),
         exclude: Keys::new(config.exclude_keys),
         defaults,
-        key: Edit { trim: class(config.trim_key), remove: class(config.remove_char_key), case: config.transform_key.map(case) },
-        value: Edit { trim: class(config.trim_value), remove: class(config.remove_char_value), case: config.transform_value.map(case) },
+        key: Edit {
+            trim: class(config.trim_key),
+            remove: class(config.remove_char_key),
+            case: config.transform_key.map(case),
+        },
+        value: Edit {
+            trim: class(config.trim_value),
+            remove: class(config.remove_char_value),
+            case: config.transform_value.map(case),
+        },
         allow_duplicates: config.allow_duplicate_values,
         allow_empty: config.allow_empty_values,
         brackets: config.include_brackets,
@@ -235,21 +255,39 @@ fn splitting(config: &Config, plugin: &Plugin, build: &mut Build<'_>) -> Option<
         let attr = plugin.attrs.iter().find(|attr| attr.name.text == option);
         attr.map_or(plugin.name.span, |attr| attr.value.span)
     };
-    for (option, class) in [("field_split", &config.field_split), ("value_split", &config.value_split)] {
+    for (option, class) in [
+        ("field_split", &config.field_split),
+        ("value_split", &config.value_split),
+    ] {
         if class.is_empty() {
-            build.error("option-value", format!("`{option}` of `kv` must not be empty"), span(option));
+            build.error(
+                "option-value",
+                format!("`{option}` of `kv` must not be empty"),
+                span(option),
+            );
             return None;
         }
     }
     let lenient = config.whitespace == Whitespace::Lenient;
     if config.field_split_pattern.is_none() && config.value_split_pattern.is_none() {
-        let (field, value) = (CharClass::parse(&config.field_split), CharClass::parse(&config.value_split));
-        return Some(Splitting::Classes(Box::new(Classes::new(field, value, lenient))));
+        let (field, value) = (
+            CharClass::parse(&config.field_split),
+            CharClass::parse(&config.value_split),
+        );
+        return Some(Splitting::Classes(Box::new(Classes::new(
+            field, value, lenient,
+        ))));
     }
-    let pattern = |pattern: &Option<String>, class: &str| pattern.clone().unwrap_or_else(|| format!("[{class}]"));
+    let pattern = |pattern: &Option<String>, class: &str| {
+        pattern.clone().unwrap_or_else(|| format!("[{class}]"))
+    };
     let field = pattern(&config.field_split_pattern, &config.field_split);
     let value = pattern(&config.value_split_pattern, &config.value_split);
-    let value = if lenient { format!(" *(?:{value}) *") } else { value };
+    let value = if lenient {
+        format!(" *(?:{value}) *")
+    } else {
+        value
+    };
     Some(Splitting::Patterns {
         field: Box::new(regex(&field, span("field_split_pattern"), build)?),
         value: Box::new(regex(&value, span("value_split_pattern"), build)?),
@@ -260,7 +298,14 @@ fn regex(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<RubyRegex> 
     match RubyRegex::new(pattern, RegexOptions::default()) {
         Ok(regex) => Some(regex),
         Err(error) => {
-            build.error("regex", format!("the pattern `{pattern}` of `kv` is illegal: {}", error.message), span);
+            build.error(
+                "regex",
+                format!(
+                    "the pattern `{pattern}` of `kv` is illegal: {}",
+                    error.message
+                ),
+                span,
+            );
             None
         }
     }
@@ -270,8 +315,12 @@ fn regex(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<RubyRegex> 
 fn write_setting(setting: &Setting, out: &mut Vec<u8>) -> bool {
     match &setting.kind {
         SettingKind::Text(text) => push_json_text(text.as_bytes(), out),
-        SettingKind::Number(Number::BigInt { digits, .. }) => out.extend_from_slice(digits.as_bytes()),
-        SettingKind::Number(Number::Int { value, .. }) => out.extend_from_slice(value.to_string().as_bytes()),
+        SettingKind::Number(Number::BigInt { digits, .. }) => {
+            out.extend_from_slice(digits.as_bytes());
+        }
+        SettingKind::Number(Number::Int { value, .. }) => {
+            out.extend_from_slice(value.to_string().as_bytes());
+        }
         SettingKind::Number(Number::Float { value, .. }) => crate::event::java_double(*value, out),
         SettingKind::Array(values) => {
             out.push(b'[');
@@ -298,8 +347,13 @@ fn push_json_text(text: &[u8], out: &mut Vec<u8>) {
 
 impl Keys {
     fn new(keys: Vec<Sprintf>) -> Keys {
-        let (fixed, dynamic): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.as_literal().is_some());
-        let fixed = fixed.iter().filter_map(Sprintf::as_literal).map(|key| key.as_bytes().into()).collect();
+        let (fixed, dynamic): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| key.as_literal().is_some());
+        let fixed = fixed
+            .iter()
+            .filter_map(Sprintf::as_literal)
+            .map(|key| key.as_bytes().into())
+            .collect();
         Keys { fixed, dynamic }
     }
 
@@ -326,20 +380,30 @@ impl Filter for Kv {
             Splitting::Classes(_) => None,
             Splitting::Patterns { field, value } => Some((field.new_cache(), value.new_cache())),
         };
-        Box::new(Scratch { caches, collected: Collected::default(), event: EventTexts::default(), out: Vec::new() })
+        Box::new(Scratch {
+            caches,
+            collected: Collected::default(),
+            event: EventTexts::default(),
+            out: Vec::new(),
+        })
     }
 
     fn run(&self, batch: &mut Batch, sel: &mut Selection, cx: &mut Cx<'_>) {
         let (mut matched, mut failed) = (0, 0);
         per_event(batch, sel, cx, |batch, id, cx| {
-            let Some(scratch) = cx.scratch.downcast_mut::<Scratch>() else { return Verdict::Unmatched };
+            let Some(scratch) = cx.scratch.downcast_mut::<Scratch>() else {
+                return Verdict::Unmatched;
+            };
             match self.event(batch, id, scratch) {
                 Outcome::Set => {
                     matched += 1;
                     return Verdict::Matched;
                 }
                 Outcome::Nothing => return Verdict::Unmatched,
-                Outcome::Failed => self.tags.iter().for_each(|tag| batch.tag(id, tag.as_bytes())),
+                Outcome::Failed => self
+                    .tags
+                    .iter()
+                    .for_each(|tag| batch.tag(id, tag.as_bytes())),
                 Outcome::TimedOut => batch.tag(id, self.timeout_tag.as_bytes()),
             }
             failed += 1;
@@ -353,17 +417,38 @@ impl Filter for Kv {
 impl Kv {
     fn event(&self, batch: &mut Batch, id: EventId, scratch: &mut Scratch) -> Outcome {
         let source = batch.get_expanded(id, &self.source);
-        let Scratch { caches, collected, event, out } = scratch;
+        let Scratch {
+            caches,
+            collected,
+            event,
+            out,
+        } = scratch;
         self.render(batch, id, event);
         collected.clear();
         let finished = match (&self.splits, caches) {
             (Splitting::Classes(classes), _) => {
-                self.all_texts(batch, source, event, collected, out, &mut &**classes, |_| {});
+                self.all_texts(
+                    batch,
+                    source,
+                    event,
+                    collected,
+                    out,
+                    &mut &**classes,
+                    |_| {},
+                );
                 true
             }
             (Splitting::Patterns { field, value }, Some((field_cache, value_cache))) => {
                 let mut patterns = Patterns::new((field, field_cache), (value, value_cache));
-                self.all_texts(batch, source, event, collected, out, &mut patterns, Patterns::restart);
+                self.all_texts(
+                    batch,
+                    source,
+                    event,
+                    collected,
+                    out,
+                    &mut patterns,
+                    Patterns::restart,
+                );
                 !patterns.failed()
             }
             (Splitting::Patterns { .. }, None) => true,
@@ -374,7 +459,11 @@ impl Kv {
         if collected.is_empty() && self.defaults.is_empty() {
             return Outcome::Nothing;
         }
-        if self.set(batch, id, collected, out) { Outcome::Set } else { Outcome::Failed }
+        if self.set(batch, id, collected, out) {
+            Outcome::Set
+        } else {
+            Outcome::Failed
+        }
     }
 
     fn render(&self, batch: &mut Batch, id: EventId, event: &mut EventTexts) {
@@ -387,7 +476,10 @@ impl Kv {
     }
 
     /// The pairs of the source: a text or an array of texts.
-    #[allow(clippy::too_many_arguments, reason = "parts of the scratch that are borrowed apart")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "parts of the scratch that are borrowed apart"
+    )]
     fn all_texts<S: Splits>(
         &self,
         batch: &mut Batch,
@@ -412,7 +504,10 @@ impl Kv {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "parts of the scratch that are borrowed apart")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "parts of the scratch that are borrowed apart"
+    )]
     fn pairs<S: Splits>(
         &self,
         batch: &mut Batch,
@@ -436,7 +531,11 @@ impl Kv {
             if !wanted || self.exclude.contains(&event.exclude, name) {
                 continue;
             }
-            let key = if self.prefix.is_some() { prefixed(batch, &event.prefix, key, out) } else { key };
+            let key = if self.prefix.is_some() {
+                prefixed(batch, &event.prefix, key, out)
+            } else {
+                key
+            };
             let mut value = self.value.apply(batch, value, out);
             if !self.allow_duplicates && !collected.is_new(batch, key, value) {
                 continue;
@@ -444,7 +543,16 @@ impl Kv {
             if self.recursive && depth < MAX_DEPTH {
                 restart(splits);
                 let mut inner = Collected::default();
-                self.pairs(batch, value, event, &mut inner, out, splits, restart, depth + 1);
+                self.pairs(
+                    batch,
+                    value,
+                    event,
+                    &mut inner,
+                    out,
+                    splits,
+                    restart,
+                    depth + 1,
+                );
                 restart(splits);
                 if !inner.is_empty() {
                     value = object(batch, &inner, &[], out);
@@ -455,7 +563,13 @@ impl Kv {
     }
 
     /// Sets what was found. False when a pair could not be set.
-    fn set(&self, batch: &mut Batch, id: EventId, collected: &Collected, out: &mut Vec<u8>) -> bool {
+    fn set(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        collected: &Collected,
+        out: &mut Vec<u8>,
+    ) -> bool {
         if let Some(target) = &self.target {
             let object = object(batch, collected, &self.defaults, out);
             return batch.set(id, target, object).is_ok();
@@ -474,7 +588,9 @@ impl Kv {
         for default in self.missing(batch, collected) {
             let key = batch.push(&default.key);
             let json = batch.push(&default.json);
-            let Ok(value) = batch.decode_value(json) else { continue };
+            let Ok(value) = batch.decode_value(json) else {
+                continue;
+            };
             if is_plain(&default.key) {
                 push_pair(batch, key, value, &mut plain, out);
             } else {
@@ -490,17 +606,23 @@ impl Kv {
     }
 
     fn missing<'a>(&'a self, batch: &Batch, collected: &Collected) -> Vec<&'a DefaultPair> {
-        self.defaults.iter().filter(|default| !collected.contains(batch, &default.key)).collect()
+        self.defaults
+            .iter()
+            .filter(|default| !collected.contains(batch, &default.key))
+            .collect()
     }
 }
 
 /// Whether a key is the name of an ordinary field of the top level.
 fn is_plain(key: &[u8]) -> bool {
-    memchr::memchr2(b'[', b']', key).is_none() && !matches!(key, b"@timestamp" | b"@metadata" | b"tags" | b"event" | b"")
+    memchr::memchr2(b'[', b']', key).is_none()
+        && !matches!(key, b"@timestamp" | b"@metadata" | b"tags" | b"event" | b"")
 }
 
 fn set_by_reference(batch: &mut Batch, id: EventId, key: Value, value: Value) -> bool {
-    let Some(path) = dynamic_path(batch, batch.bytes(key)) else { return false };
+    let Some(path) = dynamic_path(batch, batch.bytes(key)) else {
+        return false;
+    };
     batch.set(id, &path, value).is_ok()
 }
 
@@ -515,7 +637,12 @@ fn push_pair(batch: &Batch, key: Value, value: Value, count: &mut usize, out: &m
 }
 
 /// The pairs, and the defaults that they lack, as one object.
-fn object(batch: &mut Batch, collected: &Collected, defaults: &[DefaultPair], out: &mut Vec<u8>) -> Value {
+fn object(
+    batch: &mut Batch,
+    collected: &Collected,
+    defaults: &[DefaultPair],
+    out: &mut Vec<u8>,
+) -> Value {
     let mut count = 0;
     out.clear();
     out.push(b'{');
@@ -565,7 +692,11 @@ impl Edit {
         let Some(case) = self.case else { return value };
         out.clear();
         write_case(batch.str(value).unwrap_or_default(), case, out);
-        if out == batch.bytes(value) { value } else { batch.push(out) }
+        if out == batch.bytes(value) {
+            value
+        } else {
+            batch.push(out)
+        }
     }
 }
 

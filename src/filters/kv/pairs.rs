@@ -7,13 +7,15 @@ use crate::event::{Batch, Value};
 /// Past so many pairs, keys are found by a table instead of a walk.
 const WALK: usize = 24;
 
+type Text = Box<[u8]>;
+
 /// Keys in the order in which they were first seen, each with its value or an array of its values.
 #[derive(Default)]
 pub(super) struct Collected {
     pairs: Vec<Pair>,
-    table: FxHashMap<Box<[u8]>, usize>,
+    table: FxHashMap<Text, usize>,
     /// Pairs seen, where doubled ones do not count.
-    seen: FxHashSet<(Box<[u8]>, Box<[u8]>)>,
+    seen: FxHashSet<(Text, Text)>,
 }
 
 struct Pair {
@@ -45,14 +47,18 @@ impl Collected {
 
     fn find(&self, batch: &Batch, key: &[u8]) -> Option<usize> {
         if self.table.is_empty() {
-            return self.pairs.iter().position(|pair| batch.bytes(pair.key) == key);
+            return self
+                .pairs
+                .iter()
+                .position(|pair| batch.bytes(pair.key) == key);
         }
         self.table.get(key).copied()
     }
 
     /// False when the same pair was seen before.
     pub fn is_new(&mut self, batch: &Batch, key: Value, value: Value) -> bool {
-        self.seen.insert((batch.bytes(key).into(), batch.bytes(value).into()))
+        self.seen
+            .insert((batch.bytes(key).into(), batch.bytes(value).into()))
     }
 
     pub fn add(&mut self, batch: &mut Batch, key: Value, value: Value) {
@@ -70,10 +76,15 @@ impl Collected {
         if !self.table.is_empty() {
             self.table.insert(batch.bytes(key).into(), self.pairs.len());
         }
-        self.pairs.push(Pair { key, value, several: false });
+        self.pairs.push(Pair {
+            key,
+            value,
+            several: false,
+        });
         if self.pairs.len() == WALK {
             let keys = self.pairs.iter().enumerate();
-            self.table.extend(keys.map(|(at, pair)| (batch.bytes(pair.key).into(), at)));
+            self.table
+                .extend(keys.map(|(at, pair)| (batch.bytes(pair.key).into(), at)));
         }
     }
 }

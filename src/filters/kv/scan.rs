@@ -1,9 +1,12 @@
 //! Finds the pairs in a text, in linear time, where the original's regular expression finds them.
 //!
 //! A pair is a key, a value separator, a value that may be missing, and a field separator or the end of a line. Keys and
-//! bare values are runs up to a separator in which a backslash takes the next character along. A value in quotes or
-//! brackets ends at the first closing character that no backslash stands before; if a field separator or the end does not
-//! follow there, at the last one with a backslash that is followed so; else the quote is an ordinary character.
+//! bare values are runs of characters that are no separators, and of pairs of a backslash and any character. A value in
+//! quotes or brackets is such a run up to a closing character behind which a field separator or the end follows; if there
+//! is none, the quote is an ordinary character.
+//!
+//! Nearly always the longest run is the one that fits. Only where it does not and holds backslashes are the others tried,
+//! in the order in which the expression would: a backslash may then be a character like any other.
 
 use std::ops::Range;
 
@@ -12,17 +15,26 @@ use memchr::{memchr, memchr2};
 use super::class::CharClass;
 use crate::grok::{RegexCache, RubyRegex};
 
-/// How far a run goes.
+/// How far the longest run goes.
 pub(super) struct Run {
     end: usize,
-    /// The last value separator in a key that stands behind a backslash.
-    escaped: Option<usize>,
+    /// It holds backslashes, so there may be others.
+    slashes: bool,
+}
+
+/// Where a run may go on: behind a backslash and the character after it, or behind a single character.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    pair: Option<usize>,
+    single: Option<usize>,
 }
 
 /// The two separators.
 pub(super) trait Splits {
-    /// The run from `at`: up to a field separator and, for keys, a value separator.
+    /// The longest run from `at`: up to a field separator and, for keys, a value separator.
     fn run(&mut self, text: &[u8], at: usize, key: bool) -> Run;
+    /// How a key goes on at `at`.
+    fn key_steps(&mut self, text: &[u8], at: usize) -> Steps;
     /// The end of the value separator (with blanks around it, in lenient mode) that begins at `at`.
     fn value_split(&mut self, text: &[u8], at: usize) -> Option<usize>;
     /// The end of the field separator that begins at `at`.
@@ -33,98 +45,216 @@ pub(super) trait Splits {
 pub(super) struct Scan {
     at: usize,
     brackets: bool,
-    closers: [Option<Closer>; QUOTES.len()],
+    closers: [Closer; QUOTES.len()],
+    keys: Failed,
 }
 
-const QUOTES: [(u8, u8); 5] = [(b'"', b'"'), (b'\'', b'\''), (b'(', b')'), (b'[', b']'), (b'<', b'>')];
+const QUOTES: [(u8, u8); 5] = [
+    (b'"', b'"'),
+    (b'\'', b'\''),
+    (b'(', b')'),
+    (b'[', b']'),
+    (b'<', b'>'),
+];
 
 /// What was found when a closing character was last looked for.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Closer {
-    from: usize,
+    /// Where the search began; none before the first.
+    from: Option<usize>,
     /// The first one without a backslash; the end of the text if there is none.
     at: usize,
     /// The end of what follows it, if it closes a value.
     end: Option<usize>,
-    /// The last one with a backslash in between that could close a value, and the end of what follows.
-    escaped: Option<(usize, usize)>,
+    /// Backslashes lie in between.
+    slashes: bool,
+    failed: Failed,
+}
+
+/// Places at which no run can end, one bit for each byte of the text.
+#[derive(Default)]
+struct Failed {
+    bits: Vec<u64>,
+}
+
+impl Failed {
+    /// Notes a place; false when it was noted before.
+    fn note(&mut self, at: usize) -> bool {
+        let (word, bit) = (at / 64, 1_u64 << (at % 64));
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
+        }
+        let before = self.bits[word];
+        self.bits[word] = before | bit;
+        before & bit == 0
+    }
+}
+
+/// Tries the runs from `start` in the order of a backtracking expression: pairs before single characters, long before
+/// short. Returns the end of the first one that `accept` takes, with what that says; else how far the furthest went.
+fn try_runs(
+    start: usize,
+    failed: &mut Failed,
+    mut steps: impl FnMut(usize) -> Steps,
+    mut accept: impl FnMut(usize) -> Option<usize>,
+) -> Result<(usize, usize), usize> {
+    let mut furthest = start;
+    let mut path = vec![(start, steps(start))];
+    while let Some((at, left)) = path.last_mut() {
+        if let Some(next) = left.pair.take().or_else(|| left.single.take()) {
+            furthest = furthest.max(next);
+            if failed.note(next) {
+                path.push((next, steps(next)));
+            }
+        } else {
+            let at = *at;
+            if at > start
+                && let Some(behind) = accept(at)
+            {
+                return Ok((at, behind));
+            }
+            path.pop();
+        }
+    }
+    Err(furthest)
 }
 
 impl Scan {
     /// Starts at the beginning of a text.
     pub fn new(brackets: bool) -> Scan {
-        Scan { at: 0, brackets, closers: [None; QUOTES.len()] }
+        Scan {
+            at: 0,
+            brackets,
+            closers: Default::default(),
+            keys: Failed::default(),
+        }
     }
 
     /// The next key and value; the value is empty when it is missing.
-    pub fn next(&mut self, text: &[u8], splits: &mut impl Splits) -> Option<(Range<usize>, Range<usize>)> {
+    pub fn next(
+        &mut self,
+        text: &[u8],
+        splits: &mut impl Splits,
+    ) -> Option<(Range<usize>, Range<usize>)> {
         while self.at < text.len() {
             let start = self.at;
-            let run = splits.run(text, start, true);
-            if run.end > start {
-                let split = splits.value_split(text, run.end).map(|behind| (run.end, behind));
-                let split = split.or_else(|| {
-                    let at = run.escaped?;
-                    splits.value_split(text, at).map(|behind| (at, behind))
-                });
-                if let Some((key_end, value_start)) = split {
+            match self.key(text, start, splits) {
+                Ok((end, value_start)) => {
                     let (value, behind) = self.value(text, value_start, splits);
                     self.at = behind;
-                    return Some((start..key_end, value));
+                    return Some((start..end, value));
                 }
+                Err(furthest) => self.at = furthest + char_len(text, furthest),
             }
-            self.at = run.end + char_len(text, run.end);
         }
         None
     }
 
+    /// The end of the key that begins at `start`, and of the separator behind it; else how far a key could go.
+    fn key(
+        &mut self,
+        text: &[u8],
+        start: usize,
+        splits: &mut impl Splits,
+    ) -> Result<(usize, usize), usize> {
+        let run = splits.run(text, start, true);
+        if run.end == start {
+            return Err(start);
+        }
+        match splits.value_split(text, run.end) {
+            Some(behind) => Ok((run.end, behind)),
+            None if run.slashes => {
+                let splits = std::cell::RefCell::new(splits);
+                let steps = |at| splits.borrow_mut().key_steps(text, at);
+                try_runs(start, &mut self.keys, steps, |at| {
+                    splits.borrow_mut().value_split(text, at)
+                })
+            }
+            None => Err(run.end),
+        }
+    }
+
     /// The value that begins at `at`, and where the next key may begin.
     fn value(&mut self, text: &[u8], at: usize, splits: &mut impl Splits) -> (Range<usize>, usize) {
-        let quotes = if self.brackets { &QUOTES[..] } else { &QUOTES[..2] };
+        let quotes = if self.brackets {
+            &QUOTES[..]
+        } else {
+            &QUOTES[..2]
+        };
         let open = text.get(at).copied();
-        if let Some(kind) = quotes.iter().position(|quote| Some(quote.0) == open)
-            && let Some(found) = self.quoted(kind, text, at + 1, splits)
+        let quote = quotes
+            .iter()
+            .zip(&mut self.closers)
+            .find(|((opening, _), _)| Some(*opening) == open);
+        if let Some(((_, close), closer)) = quote
+            && let Some((end, behind)) = closer.find(text, at + 1, *close, splits)
         {
-            return found;
+            return (at + 1..end, behind);
         }
         let end = splits.run(text, at, false).end;
         (at..end, terminator(text, end, splits).unwrap_or(end))
     }
+}
 
-    fn quoted(&mut self, kind: usize, text: &[u8], from: usize, splits: &mut impl Splits) -> Option<(Range<usize>, usize)> {
-        let close = QUOTES.get(kind)?.1;
-        let known = self.closers.get_mut(kind)?;
-        let closer = match known {
-            Some(closer) if (closer.from..=closer.at).contains(&from) => *closer,
-            _ => *known.insert(find_closer(text, from, close, splits)),
-        };
-        if let Some(end) = closer.end {
-            return Some((from..closer.at, end));
+impl Closer {
+    /// The place of the closing character of a value that begins at `from`, and the end of what follows it.
+    fn find(
+        &mut self,
+        text: &[u8],
+        from: usize,
+        close: u8,
+        splits: &mut impl Splits,
+    ) -> Option<(usize, usize)> {
+        if !self
+            .from
+            .is_some_and(|known| (known..=self.at).contains(&from))
+        {
+            self.search(text, from, close, splits);
         }
-        let (at, end) = closer.escaped.filter(|(at, _)| *at >= from)?;
-        Some((from..at, end))
+        if let Some(end) = self.end {
+            return Some((self.at, end));
+        }
+        if !self.slashes {
+            return None;
+        }
+        let steps = |at| Steps {
+            pair: pair(text, at),
+            single: text
+                .get(at)
+                .filter(|byte| **byte != close)
+                .map(|_| at + char_len(text, at)),
+        };
+        let closing = |at: usize| {
+            (text.get(at) == Some(&close))
+                .then(|| terminator(text, at + 1, splits))
+                .flatten()
+        };
+        try_runs(from, &mut self.failed, steps, closing).ok()
+    }
+
+    fn search(&mut self, text: &[u8], from: usize, close: u8, splits: &mut impl Splits) {
+        (self.from, self.end, self.slashes) = (Some(from), None, false);
+        let mut at = from;
+        while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'\\', close, rest)) {
+            at += found;
+            if text.get(at) == Some(&close) {
+                self.at = at;
+                self.end = terminator(text, at + 1, splits);
+                return;
+            }
+            self.slashes = true;
+            at = pair(text, at).unwrap_or(at + 1);
+        }
+        self.at = text.len();
     }
 }
 
-fn find_closer(text: &[u8], from: usize, close: u8, splits: &mut impl Splits) -> Closer {
-    let mut at = from;
-    let mut escaped = None;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'\\', close, rest)) {
-        at += found;
-        if text.get(at) == Some(&close) {
-            return Closer { from, at, end: terminator(text, at + 1, splits), escaped };
-        }
-        at += 1;
-        if text.get(at).is_some_and(|byte| *byte != b'\n') {
-            if text.get(at) == Some(&close)
-                && let Some(end) = terminator(text, at + 1, splits)
-            {
-                escaped = Some((at, end));
-            }
-            at += 1;
-        }
-    }
-    Closer { from, at: text.len(), end: None, escaped }
+/// The end of a backslash and the character after it, which is not the end of a line.
+fn pair(text: &[u8], at: usize) -> Option<usize> {
+    let behind = at + 1;
+    let is_pair =
+        text.get(at) == Some(&b'\\') && text.get(behind).is_some_and(|next| *next != b'\n');
+    is_pair.then(|| (behind + char_len(text, behind)).min(text.len()))
 }
 
 /// The end of the field separator at `at`; an end of a line does as well.
@@ -132,7 +262,9 @@ fn terminator(text: &[u8], at: usize, splits: &mut impl Splits) -> Option<usize>
     if at >= text.len() {
         return Some(at);
     }
-    splits.field_split(text, at).or_else(|| (text.get(at) == Some(&b'\n')).then_some(at))
+    splits
+        .field_split(text, at)
+        .or_else(|| (text.get(at) == Some(&b'\n')).then_some(at))
 }
 
 /// The length in bytes of the character at `at`, 1 at the end.
@@ -162,11 +294,24 @@ pub(super) struct Classes {
 impl Classes {
     pub fn new(field: CharClass, value: CharClass, lenient: bool) -> Classes {
         let mut table = [0; 256];
-        let beyond = if field.is_ascii() && value.is_ascii() { 0 } else { BEYOND };
+        let beyond = if field.is_ascii() && value.is_ascii() {
+            0
+        } else {
+            BEYOND
+        };
         for (byte, flags) in (0_u8..=255).zip(&mut table) {
-            *flags = if byte.is_ascii() { flags_of(&field, &value, char::from(byte)) } else { beyond };
+            *flags = if byte.is_ascii() {
+                flags_of(&field, &value, char::from(byte))
+            } else {
+                beyond
+            };
         }
-        Classes { table, field, value, lenient }
+        Classes {
+            table,
+            field,
+            value,
+            lenient,
+        }
     }
 
     /// Which separator begins at `at`.
@@ -176,8 +321,11 @@ impl Classes {
         if flags & BEYOND == 0 {
             return flags;
         }
-        let char = text.get(at..at + char_len(text, at)).and_then(|char| std::str::from_utf8(char).ok());
-        char.and_then(|char| char.chars().next()).map_or(0, |char| flags_of(&self.field, &self.value, char))
+        let char = text
+            .get(at..at + char_len(text, at))
+            .and_then(|char| std::str::from_utf8(char).ok());
+        char.and_then(|char| char.chars().next())
+            .map_or(0, |char| flags_of(&self.field, &self.value, char))
     }
 }
 
@@ -189,28 +337,40 @@ fn flags_of(field: &CharClass, value: &CharClass, char: char) -> u8 {
 impl Splits for &Classes {
     fn run(&mut self, text: &[u8], at: usize, key: bool) -> Run {
         let stops = if key { FIELD | VALUE } else { FIELD };
-        let mut escaped = None;
+        let mut slashes = false;
         let mut end = at;
         while let Some(byte) = text.get(end) {
             let flags = self.table[usize::from(*byte)];
-            if *byte == b'\\' && text.get(end + 1).is_some_and(|next| *next != b'\n') {
-                end += 1;
-                if key && self.flags(text, end) & VALUE != 0 {
-                    escaped = Some(end);
+            if *byte == b'\\' {
+                slashes = true;
+                if let Some(behind) = pair(text, end) {
+                    end = behind;
+                    continue;
                 }
-                end += char_len(text, end);
-            } else if flags & stops != 0 {
+            }
+            if flags & stops != 0 {
                 break;
-            } else if flags & BEYOND != 0 {
-                if self.flags(text, end) & stops != 0 {
-                    break;
-                }
+            }
+            if flags & BEYOND == 0 {
+                end += 1;
+            } else if self.flags(text, end) & stops == 0 {
                 end += char_len(text, end);
             } else {
-                end += 1;
+                break;
             }
         }
-        Run { end: end.min(text.len()), escaped }
+        Run {
+            end: end.min(text.len()),
+            slashes,
+        }
+    }
+
+    fn key_steps(&mut self, text: &[u8], at: usize) -> Steps {
+        let stands = at < text.len() && self.flags(text, at) & (FIELD | VALUE) == 0;
+        Steps {
+            pair: pair(text, at),
+            single: stands.then(|| at + char_len(text, at)),
+        }
     }
 
     fn value_split(&mut self, text: &[u8], at: usize) -> Option<usize> {
@@ -220,7 +380,8 @@ impl Splits for &Classes {
         }
         if self.flags(text, end) & VALUE == 0 {
             // The separator may itself be a blank.
-            return (self.lenient && end > at && self.flags(text, end - 1) & VALUE != 0).then_some(end);
+            return (self.lenient && end > at && self.flags(text, end - 1) & VALUE != 0)
+                .then_some(end);
         }
         end += char_len(text, end);
         if self.lenient {
@@ -235,7 +396,11 @@ impl Splits for &Classes {
 }
 
 fn blanks(text: &[u8], at: usize) -> usize {
-    text.get(at..).unwrap_or_default().iter().take_while(|byte| **byte == b' ').count()
+    text.get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(|byte| **byte == b' ')
+        .count()
 }
 
 /// Separators that are regular expressions.
@@ -257,7 +422,13 @@ struct Find<'a> {
 
 impl<'a> Find<'a> {
     fn new((regex, cache): (&'a RubyRegex, &'a mut RegexCache)) -> Find<'a> {
-        Find { regex, cache, groups: Vec::new(), last: None, failed: false }
+        Find {
+            regex,
+            cache,
+            groups: Vec::new(),
+            last: None,
+            failed: false,
+        }
     }
 
     /// The first match that begins at `at` or later.
@@ -269,7 +440,12 @@ impl<'a> Find<'a> {
             return found;
         }
         let found = match self.regex.captures(self.cache, text, at, &mut self.groups) {
-            Ok(true) => self.groups.first().copied().flatten().map(|(start, end)| (start as usize, end as usize)),
+            Ok(true) => self
+                .groups
+                .first()
+                .copied()
+                .flatten()
+                .map(|(start, end)| (start as usize, end as usize)),
             Ok(false) => None,
             Err(_) => {
                 self.failed = true;
@@ -281,13 +457,21 @@ impl<'a> Find<'a> {
     }
 
     fn at(&mut self, text: &[u8], at: usize) -> Option<usize> {
-        self.next(text, at).filter(|(start, _)| *start == at).map(|(_, end)| end)
+        self.next(text, at)
+            .filter(|(start, _)| *start == at)
+            .map(|(_, end)| end)
     }
 }
 
 impl<'a> Patterns<'a> {
-    pub fn new(field: (&'a RubyRegex, &'a mut RegexCache), value: (&'a RubyRegex, &'a mut RegexCache)) -> Patterns<'a> {
-        Patterns { field: Find::new(field), value: Find::new(value) }
+    pub fn new(
+        field: (&'a RubyRegex, &'a mut RegexCache),
+        value: (&'a RubyRegex, &'a mut RegexCache),
+    ) -> Patterns<'a> {
+        Patterns {
+            field: Find::new(field),
+            value: Find::new(value),
+        }
     }
 
     /// True when an expression took too many steps; then what was found does not count.
@@ -304,10 +488,13 @@ impl<'a> Patterns<'a> {
 
 impl Splits for Patterns<'_> {
     fn run(&mut self, text: &[u8], at: usize, key: bool) -> Run {
-        let mut escaped = None;
+        let mut slashes = false;
         let mut from = at;
         loop {
-            let mut stop = self.field.next(text, from).map_or(text.len(), |(start, _)| start);
+            let mut stop = self
+                .field
+                .next(text, from)
+                .map_or(text.len(), |(start, _)| start);
             if key && let Some((start, _)) = self.value.next(text, from) {
                 stop = stop.min(start);
             }
@@ -315,14 +502,29 @@ impl Splits for Patterns<'_> {
             // A run keeps to its line.
             let stop = memchr(b'\n', ahead).map_or(stop, |line| from + line);
             let ahead = text.get(from..stop).unwrap_or_default();
-            let Some(slash) = memchr(b'\\', ahead) else { return Run { end: stop.max(at), escaped } };
-            from += slash + 1;
-            if text.get(from).is_some_and(|next| *next != b'\n') {
-                if key && self.value.at(text, from).is_some() {
-                    escaped = Some(from);
-                }
-                from += char_len(text, from);
-            }
+            let Some(slash) = memchr(b'\\', ahead) else {
+                return Run {
+                    end: stop.max(at),
+                    slashes,
+                };
+            };
+            slashes = true;
+            from += slash;
+            from = pair(text, from).unwrap_or(from + 1);
+        }
+    }
+
+    fn key_steps(&mut self, text: &[u8], at: usize) -> Steps {
+        let stands = text.get(at).is_some_and(|byte| *byte != b'\n');
+        if !stands || self.field.at(text, at).is_some() || self.value.at(text, at).is_some() {
+            return Steps {
+                pair: None,
+                single: None,
+            };
+        }
+        Steps {
+            pair: pair(text, at),
+            single: Some(at + char_len(text, at)),
         }
     }
 

@@ -11,7 +11,10 @@ use crate::language::ast::{Plugin, Span};
 use crate::language::{EscapeStyle, FieldPath};
 use crate::options;
 use crate::plugin::common::{self, Name};
-use crate::plugin::{Build, Cx, FieldRef, Filter, Make, Options, Pairs, PluginMetrics, PluginSpec, Sprintf, Verdict, per_event};
+use crate::plugin::{
+    Build, Cx, FieldRef, Filter, Make, Options, Pairs, PluginMetrics, PluginSpec, Sprintf, Verdict,
+    per_event,
+};
 
 pub(crate) use convert::{decimal_float, decimal_integer};
 pub(crate) use text::{Case, write_case};
@@ -164,17 +167,29 @@ fn steps(config: Config, plugin: &Plugin, build: &mut Build<'_>) -> Option<Vec<S
     }
     for (old, new) in config.rename.0 {
         let span = span_of(plugin, "rename");
-        steps.push(Step::Rename(common::name(&old, build, span)?, common::name(&new, build, span)?));
+        steps.push(Step::Rename(
+            common::name(&old, build, span)?,
+            common::name(&new, build, span)?,
+        ));
     }
     steps.append(&mut updates);
     for gsub in text::gsubs(&config.gsub, span_of(plugin, "gsub"), build)? {
         steps.push(Step::Gsub(gsub));
     }
-    let cases = [(config.uppercase, Case::Upper), (config.capitalize, Case::Capital), (config.lowercase, Case::Lower)];
+    let cases = [
+        (config.uppercase, Case::Upper),
+        (config.capitalize, Case::Capital),
+        (config.lowercase, Case::Lower),
+    ];
     for (fields, case) in cases {
         steps.extend(fields.into_iter().map(|field| Step::Case(field.path, case)));
     }
-    steps.extend(config.strip.into_iter().map(|field| Step::Strip(field.path)));
+    steps.extend(
+        config
+            .strip
+            .into_iter()
+            .map(|field| Step::Strip(field.path)),
+    );
     steps.append(&mut reshapes);
     Some(steps)
 }
@@ -210,22 +225,33 @@ impl Filter for Mutate {
     fn run(&self, batch: &mut Batch, sel: &mut Selection, cx: &mut Cx<'_>) {
         let mut failed = 0;
         per_event(batch, sel, cx, |batch, id, cx| {
-            let Some(scratch) = cx.scratch.downcast_mut::<Scratch>() else { return Verdict::Unmatched };
-            match self.steps.iter().try_for_each(|step| step.apply(batch, id, cx.buf, scratch)) {
-                Ok(()) => Verdict::Matched,
-                Err(Failed) => {
-                    failed += 1;
-                    batch.tag(id, &self.tag);
-                    Verdict::Unmatched
-                }
+            let Some(scratch) = cx.scratch.downcast_mut::<Scratch>() else {
+                return Verdict::Unmatched;
+            };
+            if self
+                .steps
+                .iter()
+                .try_for_each(|step| step.apply(batch, id, cx.buf, scratch))
+                .is_ok()
+            {
+                return Verdict::Matched;
             }
+            failed += 1;
+            batch.tag(id, &self.tag);
+            Verdict::Unmatched
         });
         PluginMetrics::add(&cx.metrics.failures, failed);
     }
 }
 
 impl Step {
-    fn apply(&self, batch: &mut Batch, id: EventId, buf: &mut Vec<u8>, scratch: &mut Scratch) -> Result<(), Failed> {
+    fn apply(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        buf: &mut Vec<u8>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Failed> {
         match self {
             Step::Coerce(path, value) => {
                 if batch.get(id, path).kind() == Kind::Null && batch.contains(id, path) {
@@ -280,7 +306,13 @@ fn rendered(batch: &mut Batch, id: EventId, template: &Sprintf, buf: &mut Vec<u8
 }
 
 /// Moves a value. As in the original the old name is gone even if the new one does not take the value.
-fn rename(batch: &mut Batch, id: EventId, old: &Name, new: &Name, buf: &mut Vec<u8>) -> Result<(), Failed> {
+fn rename(
+    batch: &mut Batch,
+    id: EventId,
+    old: &Name,
+    new: &Name,
+    buf: &mut Vec<u8>,
+) -> Result<(), Failed> {
     // Both names are rendered before the event changes.
     let new_path = match new {
         Name::Fixed(_) => None,
@@ -315,7 +347,11 @@ fn merge(batch: &mut Batch, id: EventId, into: &Path, from: &Path) -> Result<(),
     if added.is_object() != before.is_object() || (added.is_nil() && before.is_array()) {
         return Ok(());
     }
-    let merged = if before.is_object() { batch.new_map() } else { batch.new_list() };
+    let merged = if before.is_object() {
+        batch.new_map()
+    } else {
+        batch.new_list()
+    };
     put_all(batch, merged, before);
     let added = batch.deep_copy(added);
     let added = batch.expand(added);

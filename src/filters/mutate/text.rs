@@ -52,7 +52,12 @@ impl Scratch {
             Pattern::Fixed(regex) => Some(regex.new_cache()),
             Pattern::Dynamic(_) => None,
         };
-        Scratch { caches: gsubs.map(cache).collect(), kept: Vec::new(), oldest: 0, out: Vec::new() }
+        Scratch {
+            caches: gsubs.map(cache).collect(),
+            kept: Vec::new(),
+            oldest: 0,
+            out: Vec::new(),
+        }
     }
 
     /// The place of a compiled pattern in [`Scratch::kept`].
@@ -60,12 +65,17 @@ impl Scratch {
         if let Some(at) = self.kept.iter().position(|kept| kept.pattern == pattern) {
             return at;
         }
-        let regex = std::str::from_utf8(pattern).ok().and_then(|text| RubyRegex::new(text, RegexOptions::default()).ok());
+        let regex = std::str::from_utf8(pattern)
+            .ok()
+            .and_then(|text| RubyRegex::new(text, RegexOptions::default()).ok());
         let regex = regex.map(|regex| {
             let cache = regex.new_cache();
             (regex, cache)
         });
-        let entry = Kept { pattern: pattern.to_vec(), regex };
+        let entry = Kept {
+            pattern: pattern.to_vec(),
+            regex,
+        };
         if self.kept.len() < KEPT_PATTERNS {
             self.kept.push(entry);
             return self.kept.len() - 1;
@@ -82,7 +92,11 @@ pub(super) fn gsubs(texts: &[String], span: Span, build: &mut Build<'_>) -> Opti
     let (triples, rest) = texts.as_chunks::<3>();
     if !rest.is_empty() {
         let message = "`gsub` of `mutate` takes triples of field, pattern and replacement";
-        build.error("option-value", format!("{message}, but has {} elements", texts.len()), span);
+        build.error(
+            "option-value",
+            format!("{message}, but has {} elements", texts.len()),
+            span,
+        );
         return None;
     }
     let mut gsubs = Vec::with_capacity(triples.len());
@@ -94,7 +108,14 @@ pub(super) fn gsubs(texts: &[String], span: Span, build: &mut Build<'_>) -> Opti
             match RubyRegex::new(pattern, RegexOptions::default()) {
                 Ok(regex) => Pattern::Fixed(regex),
                 Err(error) => {
-                    build.error("regex", format!("the pattern `{pattern}` of `gsub` is illegal: {}", error.message), span);
+                    build.error(
+                        "regex",
+                        format!(
+                            "the pattern `{pattern}` of `gsub` is illegal: {}",
+                            error.message
+                        ),
+                        span,
+                    );
                     return None;
                 }
             }
@@ -104,13 +125,24 @@ pub(super) fn gsubs(texts: &[String], span: Span, build: &mut Build<'_>) -> Opti
             Some(text) => With::Fixed(Replacement::parse(text.as_bytes())),
             None => With::Dynamic(template),
         };
-        gsubs.push(Gsub { place, field, pattern, replacement });
+        gsubs.push(Gsub {
+            place,
+            field,
+            pattern,
+            replacement,
+        });
     }
     Some(gsubs)
 }
 
 impl Gsub {
-    pub fn apply(&self, batch: &mut Batch, id: EventId, buf: &mut Vec<u8>, scratch: &mut Scratch) -> Result<(), Failed> {
+    pub fn apply(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        buf: &mut Vec<u8>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Failed> {
         let value = batch.get(id, &self.field);
         if !value.is_str() && !value.is_array() {
             return Ok(());
@@ -127,16 +159,24 @@ impl Gsub {
         };
         let mut out = std::mem::take(&mut scratch.out);
         let result = match &self.pattern {
-            Pattern::Fixed(regex) => match scratch.caches.get_mut(self.place).and_then(Option::as_mut) {
-                Some(cache) => self.replace(batch, id, regex, cache, replacement, &mut out),
-                None => Err(Failed),
-            },
+            Pattern::Fixed(regex) => {
+                match scratch.caches.get_mut(self.place).and_then(Option::as_mut) {
+                    Some(cache) => self.replace(batch, id, regex, cache, replacement, &mut out),
+                    None => Err(Failed),
+                }
+            }
             Pattern::Dynamic(template) => {
                 buf.clear();
                 template.render(batch, id, buf);
                 let at = scratch.keep(buf);
-                match scratch.kept.get_mut(at).and_then(|kept| kept.regex.as_mut()) {
-                    Some((regex, cache)) => self.replace(batch, id, regex, cache, replacement, &mut out),
+                match scratch
+                    .kept
+                    .get_mut(at)
+                    .and_then(|kept| kept.regex.as_mut())
+                {
+                    Some((regex, cache)) => {
+                        self.replace(batch, id, regex, cache, replacement, &mut out)
+                    }
                     None => Err(Failed),
                 }
             }
@@ -156,7 +196,9 @@ impl Gsub {
     ) -> Result<(), Failed> {
         change_texts(batch, id, &self.field, Other::Keep, |batch, value| {
             out.clear();
-            let found = regex.replace_all(cache, batch.bytes(value), replacement, out).map_err(|_| Failed)?;
+            let found = regex
+                .replace_all(cache, batch.bytes(value), replacement, out)
+                .map_err(|_| Failed)?;
             Ok(if found { batch.push(out) } else { value })
         })
     }
@@ -180,7 +222,11 @@ fn change_texts(
     let value = batch.get(id, path);
     if value.is_str() {
         let changed = change(batch, value)?;
-        return if changed == value { Ok(()) } else { Ok(batch.set(id, path, changed)?) };
+        return if changed == value {
+            Ok(())
+        } else {
+            Ok(batch.set(id, path, changed)?)
+        };
     }
     if !value.is_array() {
         return Ok(());
@@ -198,7 +244,11 @@ fn change_texts(
         any |= changed != element;
         batch.list_push(list, changed);
     }
-    if any { Ok(batch.set(id, path, list)?) } else { Ok(()) }
+    if any {
+        Ok(batch.set(id, path, list)?)
+    } else {
+        Ok(())
+    }
 }
 
 /// Letters of which case.
@@ -212,11 +262,21 @@ pub(crate) enum Case {
     Capital,
 }
 
-pub(super) fn change_case(batch: &mut Batch, id: EventId, path: &Path, case: Case, buf: &mut Vec<u8>) -> Result<(), Failed> {
+pub(super) fn change_case(
+    batch: &mut Batch,
+    id: EventId,
+    path: &Path,
+    case: Case,
+    buf: &mut Vec<u8>,
+) -> Result<(), Failed> {
     change_texts(batch, id, path, Other::Keep, |batch, value| {
         buf.clear();
         write_case(as_str(batch.bytes(value)), case, buf);
-        Ok(if buf == batch.bytes(value) { value } else { batch.push(buf) })
+        Ok(if buf == batch.bytes(value) {
+            value
+        } else {
+            batch.push(buf)
+        })
     })
 }
 
@@ -239,7 +299,9 @@ pub(crate) fn write_case(text: &str, case: Case, out: &mut Vec<u8>) {
     for char in rest.chars() {
         match case {
             Case::Upper => char.to_uppercase().for_each(|char| push_char(char, out)),
-            Case::Lower | Case::Capital => char.to_lowercase().for_each(|char| push_char(char, out)),
+            Case::Lower | Case::Capital => {
+                char.to_lowercase().for_each(|char| push_char(char, out));
+            }
         }
     }
 }
@@ -268,7 +330,11 @@ pub(super) fn strip(batch: &mut Batch, id: EventId, path: &Path) -> Result<(), F
             return Ok(value);
         }
         let start = text.iter().take_while(|byte| is_blank(**byte)).count();
-        let (start, end) = if kept.is_empty() { (0, 0) } else { (start, start + kept.len()) };
+        let (start, end) = if kept.is_empty() {
+            (0, 0)
+        } else {
+            (start, start + kept.len())
+        };
         part(batch, value, start, end)
     })
 }
@@ -277,7 +343,11 @@ pub(super) fn strip(batch: &mut Batch, id: EventId, path: &Path) -> Result<(), F
 pub(super) fn stripped(text: &[u8]) -> &[u8] {
     let start = text.iter().take_while(|byte| is_blank(**byte)).count();
     let rest = text.get(start..).unwrap_or_default();
-    let end = rest.iter().rev().take_while(|byte| is_blank(**byte)).count();
+    let end = rest
+        .iter()
+        .rev()
+        .take_while(|byte| is_blank(**byte))
+        .count();
     rest.get(..rest.len() - end).unwrap_or_default()
 }
 
@@ -293,7 +363,12 @@ fn part(batch: &Batch, value: Value, start: usize, end: usize) -> Result<Value, 
 }
 
 /// Splits text as Ruby's `String#split` does.
-pub(super) fn split(batch: &mut Batch, id: EventId, path: &Path, separator: &str) -> Result<(), Failed> {
+pub(super) fn split(
+    batch: &mut Batch,
+    id: EventId,
+    path: &Path,
+    separator: &str,
+) -> Result<(), Failed> {
     let value = batch.get(id, path);
     if !value.is_str() {
         return Ok(());
@@ -302,13 +377,19 @@ pub(super) fn split(batch: &mut Batch, id: EventId, path: &Path, separator: &str
     let mut bounds: Vec<(usize, usize)> = Vec::new();
     if separator == " " {
         let base = text.as_ptr() as usize;
-        let words = text.as_bytes().split(|byte| is_blank(*byte) && *byte != 0).filter(|word| !word.is_empty());
+        let words = text
+            .as_bytes()
+            .split(|byte| is_blank(*byte) && *byte != 0)
+            .filter(|word| !word.is_empty());
         bounds.extend(words.map(|word| {
             let start = word.as_ptr() as usize - base;
             (start, start + word.len())
         }));
     } else if separator.is_empty() {
-        bounds.extend(text.char_indices().map(|(at, char)| (at, at + char.len_utf8())));
+        bounds.extend(
+            text.char_indices()
+                .map(|(at, char)| (at, at + char.len_utf8())),
+        );
     } else {
         let mut from = 0;
         for at in memmem::find_iter(text.as_bytes(), separator) {
@@ -327,7 +408,13 @@ pub(super) fn split(batch: &mut Batch, id: EventId, path: &Path, separator: &str
 }
 
 /// Joins the elements of an array, arrays in it too.
-pub(super) fn join(batch: &mut Batch, id: EventId, path: &Path, separator: &str, buf: &mut Vec<u8>) -> Result<(), Failed> {
+pub(super) fn join(
+    batch: &mut Batch,
+    id: EventId,
+    path: &Path,
+    separator: &str,
+    buf: &mut Vec<u8>,
+) -> Result<(), Failed> {
     let list = batch.get_expanded(id, path);
     if !list.is_array() {
         return Ok(());

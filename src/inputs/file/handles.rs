@@ -114,7 +114,7 @@ impl Handles {
     }
 
     /// The open file of a tail that is about to be read: the last one that is closed to make room.
-    pub fn to_read(&mut self, key: u32) -> Option<&mut Handle> {
+    pub fn reading(&mut self, key: u32) -> Option<&mut Handle> {
         let slot = self.slots.get_mut(key as usize)?.as_mut()?;
         self.by_use.remove(&slot.used);
         self.clock += 1;
@@ -212,7 +212,7 @@ mod tests {
             handles.keep(key, Handle::Plain { file, at: 0 });
             if key == 1 {
                 let mut buf = Vec::new();
-                assert_eq!(handles.to_read(0).unwrap().read(&mut buf, 1, 9).unwrap(), 2);
+                assert_eq!(handles.reading(0).unwrap().read(&mut buf, 1, 9).unwrap(), 2);
                 assert_eq!(buf, b"bc");
             }
         }

@@ -157,7 +157,8 @@ pub const SPEC: PluginSpec = PluginSpec {
     name: "file",
     about: "Reads lines of files: of files that grow, for ever, or of complete files, once. Files are found by globs, \
             new ones within `stat_interval`. A file that is renamed is followed and read to its end before the one that \
-            takes its place; one that is truncated is read anew from its beginning; a deleted one is read to its end.\n\n\
+            takes its place; one that is truncated is read anew from its beginning; a deleted one is read to its end. \
+            An uncompressed copy of a file (logrotate's `copytruncate`) is another file: `exclude` it.\n\n\
             A position is saved only when everything before it is answered by the outputs, so that no event is lost by \
             a crash; some may be delivered twice. A file is recognised by its inode, its time of birth and its first \
             bytes, whatever its name. Each event gets `[log][file][path]` and `[host][name]` (`path` and `host` without \

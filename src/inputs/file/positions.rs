@@ -487,20 +487,20 @@ impl Checkpoints for Positions {
                 continue;
             };
             let stream = Some(commit.stream);
-            match complete {
-                Some(complete) => lock(&self.finished).push(Finished {
+            if let Some(complete) = complete {
+                let pos = commit.pos;
+                lock(&self.finished).push(Finished {
                     stream,
                     record,
-                    pos: commit.pos,
+                    pos,
                     complete,
-                }),
-                None => {
-                    lock(&self.done).push(Done {
-                        stream: commit.stream,
-                        deleted: false,
-                    });
-                    self.has_news.store(true, SeqCst);
-                }
+                });
+            } else {
+                lock(&self.done).push(Done {
+                    stream: commit.stream,
+                    deleted: false,
+                });
+                self.has_news.store(true, SeqCst);
             }
         }
     }

@@ -40,6 +40,8 @@ const MAX_FILES: usize = 1_000_000;
 type Due = Reverse<(Instant, u64, u32)>;
 
 /// The source of one file input.
+// The flags are independent of one another.
+#[allow(clippy::struct_excessive_bools)]
 pub struct FileSource {
     shared: Arc<Shared>,
     watch: Watch,
@@ -191,7 +193,7 @@ impl FileSource {
                     Ok(look) if look.regular => found.push((path, look, linked)),
                     Ok(_) => {}
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        self.watch.forget(&path)
+                        self.watch.forget(&path);
                     }
                     Err(error) => {
                         self.notices.unreadable(&path, &error);
@@ -214,7 +216,7 @@ impl FileSource {
     fn sort(&self, found: &mut [(PathBuf, Look, bool)]) {
         match self.shared.sort_by {
             SortBy::LastModified => {
-                found.sort_by(|a, b| (a.1.modified, &a.0).cmp(&(b.1.modified, &b.0)))
+                found.sort_by(|a, b| (a.1.modified, &a.0).cmp(&(b.1.modified, &b.0)));
             }
             SortBy::Path => found.sort_by(|a, b| a.0.cmp(&b.0)),
         }
@@ -227,11 +229,11 @@ impl FileSource {
     fn adopt(&mut self, path: PathBuf, look: &Look, linked: bool, now: Instant) {
         let before = self.by_path.get(&path).copied();
         if let Some(&key) = self.by_id.get(&look.id) {
-            let same = |tail: &Box<Tail>| tail.is_same(look);
+            let same = |tail: &Tail| tail.is_same(look);
             if self
                 .tails
                 .get(key as usize)
-                .and_then(Option::as_ref)
+                .and_then(Option::as_deref)
                 .is_some_and(same)
             {
                 self.found_again(key, path, now);
@@ -369,7 +371,7 @@ impl FileSource {
     }
 
     /// Bytes that may still be read into the block; none when it is full.
-    fn room(&self, block: &Block, cx: &FillCx<'_>) -> Option<usize> {
+    fn room(block: &Block, cx: &FillCx<'_>) -> Option<usize> {
         let space = cx.block_bytes.saturating_sub(block.buf.len());
         if space == 0 || space < cx.block_bytes / 16 {
             return None;
@@ -554,7 +556,7 @@ impl Source for FileSource {
             return Fill::Idle(SHORT_PAUSE);
         }
         for _ in 0..MAX_TURNS {
-            let Some(room) = self.room(block, cx) else {
+            let Some(room) = Self::room(block, cx) else {
                 return Fill::More;
             };
             let Some(due) = self.next_due(clock.now) else {

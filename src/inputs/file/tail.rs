@@ -85,6 +85,8 @@ enum Phase {
 }
 
 /// A watched file.
+// Each flag is a fact of its own that the outside world sets; they make no states together.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Tail {
     key: u32,
     /// Where it was last seen.
@@ -109,6 +111,8 @@ pub struct Tail {
     pub due: u64,
     /// Its last known size, on disk.
     size: u64,
+    /// When it was last changed, as of the last look.
+    modified: SystemTime,
     birth: Option<u64>,
     head: Head,
     head_at: Instant,
@@ -153,6 +157,7 @@ impl Tail {
             drained: false,
             due: 0,
             size: look.size,
+            modified: look.modified,
             birth: look.birth,
             head: Head::default(),
             head_at: now,
@@ -304,14 +309,15 @@ impl Tail {
         let named_gzip = is_named_gzip(&self.path);
         self.zipped = named_gzip && is_gzip(&start);
         let begins = named_gzip && start.len() < 2;
-        if self.zipped && !self.has_settled(&look, t, 1)
-            || begins && (t.shared.mode == Mode::Tail || !self.has_settled(&look, t, QUIET_LOOKS))
+        if self.zipped && !Self::has_settled(&look, t, 1)
+            || begins && (t.shared.mode == Mode::Tail || !Self::has_settled(&look, t, QUIET_LOOKS))
         {
             self.tried = true;
             return Ok(Next::In(t.shared.stat_interval));
         }
         self.birth = look.birth;
         self.size = look.size;
+        self.modified = look.modified;
         self.take_head(&start);
         self.grown = earlier(t.now, t.wall, look.modified);
         let key = look.key(self.head, &self.path);
@@ -319,7 +325,7 @@ impl Tail {
             t.shared.positions.identify(known.id, key);
             return Ok(self.resume(t, &known, &look, file));
         }
-        if ignored_size.is_none() && self.is_too_old(&look, t) {
+        if ignored_size.is_none() && Self::is_too_old(&look, t) {
             self.phase = Phase::Ignored(look.size);
             return Ok(Next::In(t.shared.stat_interval));
         }
@@ -421,7 +427,7 @@ impl Tail {
         self.phase = Phase::Live;
     }
 
-    fn is_too_old(&self, look: &Look, t: &Turn<'_, '_>) -> bool {
+    fn is_too_old(look: &Look, t: &Turn<'_, '_>) -> bool {
         let age = t.wall.duration_since(look.modified).unwrap_or_default();
         t.shared.ignore_older.is_some_and(|limit| age > limit)
     }
@@ -438,7 +444,7 @@ impl Tail {
     }
 
     /// Nothing about the file has changed for so many looks: whoever wrote it is done.
-    fn has_settled(&self, look: &Look, t: &Turn<'_, '_>, looks: u32) -> bool {
+    fn has_settled(look: &Look, t: &Turn<'_, '_>, looks: u32) -> bool {
         t.wall
             .duration_since(look.changed)
             .is_ok_and(|age| age >= t.shared.stat_interval * looks)
@@ -480,7 +486,10 @@ impl Tail {
         if self.rotated && self.pos >= *self.drain_to.get_or_insert(look.size) {
             self.drained = true;
         }
-        if look.size == self.pos {
+        // A file can also be rewritten to the very size that it had.
+        let touched = look.modified != self.modified;
+        self.modified = look.modified;
+        if look.size == self.pos && !touched {
             return Ok(self.wait(t, &look, is_open));
         }
         if !is_open && !self.reopen(t)? {
@@ -491,6 +500,9 @@ impl Tail {
             || self.first_differs(t.handles)?;
         if doubtful && !self.begins_as_before(t)? {
             return Ok(self.start_over(t));
+        }
+        if look.size == self.pos {
+            return Ok(self.wait(t, &look, true));
         }
         self.read_on(t)
     }
@@ -551,7 +563,7 @@ impl Tail {
     }
 
     fn read_on(&mut self, t: &mut Turn<'_, '_>) -> io::Result<Next> {
-        let Some(handle) = t.handles.to_read(self.key) else {
+        let Some(handle) = t.handles.reading(self.key) else {
             return Ok(Next::Again);
         };
         let want = usize::try_from(self.size - self.pos)
@@ -630,7 +642,7 @@ impl Tail {
     fn wait(&mut self, t: &mut Turn<'_, '_>, look: &Look, is_open: bool) -> Next {
         let stat = t.shared.stat_interval;
         if t.shared.mode == Mode::Read {
-            if !self.has_settled(look, t, 1) {
+            if !Self::has_settled(look, t, 1) {
                 return Next::In(stat);
             }
             return self.end(t);

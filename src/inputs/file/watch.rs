@@ -292,9 +292,9 @@ impl Watch {
                     part: place.part + 1,
                     ..place.clone()
                 });
-                self.visit_folder(place, wall, out);
+                self.visit_folder(&place, wall, out);
             }
-            Part::Glob(..) => self.visit_folder(place, wall, out),
+            Part::Glob(..) => self.visit_folder(&place, wall, out),
         }
     }
 
@@ -314,22 +314,22 @@ impl Watch {
         }
     }
 
-    fn visit_folder(&mut self, place: Place, wall: SystemTime, out: &mut Vec<Sight>) {
+    fn visit_folder(&mut self, place: &Place, wall: SystemTime, out: &mut Vec<Sight>) {
         let modified = match fs::metadata(&place.dir).and_then(|meta| meta.modified()) {
             Ok(modified) => modified,
-            Err(error) => return self.drop_listing(&place, &error, out),
+            Err(error) => return self.drop_listing(place, &error, out),
         };
-        let known = self.listings.get(&place);
+        let known = self.listings.get(place);
         let unchanged = known.is_some_and(|known| !known.fresh && known.modified == Some(modified));
         if self.full || !unchanged {
             let fresh = wall
                 .duration_since(modified)
                 .map_or(true, |age| age < FRESH);
-            if let Err(error) = self.list(&place, modified, fresh, out) {
-                return self.drop_listing(&place, &error, out);
+            if let Err(error) = self.list(place, modified, fresh, out) {
+                return self.drop_listing(place, &error, out);
             }
         }
-        let Some(listing) = self.listings.get_mut(&place) else {
+        let Some(listing) = self.listings.get_mut(place) else {
             return;
         };
         listing.round = self.round;

@@ -254,7 +254,7 @@ impl Config {
             build.error("option-value", "`compression_level` must be between 0 and 9", span_of("compression_level"));
             return None;
         }
-        let client = match Client::new(config) {
+        let client = match Client::new(&config) {
             Ok(client) => client,
             Err(error) => {
                 build.error("option-value", error.to_string(), span_of(error.option));

@@ -80,7 +80,7 @@ impl Tail {
             }
             handles.keep(self.key, Handle::Gzip(Box::new(Unzip::new(file))));
         }
-        Ok(match handles.to_read(self.key) {
+        Ok(match handles.reading(self.key) {
             Some(Handle::Gzip(unzip)) => Some(unzip),
             _ => None,
         })
@@ -122,7 +122,7 @@ impl Tail {
             Err(error) => {
                 t.handles.close(self.key);
                 let look = Look::at(&self.path)?;
-                if !self.has_settled(&look, t, QUIET_LOOKS) {
+                if !Self::has_settled(&look, t, QUIET_LOOKS) {
                     // It may still be growing.
                     self.phase = Phase::Found;
                     return Ok(Next::In(t.shared.stat_interval));
