@@ -28,13 +28,13 @@ fn version_help_and_usage_errors() {
 
 #[test]
 fn a_good_config_is_ok() {
-    let (code, out, error) = run(&["-t", "-e", "filter { mutate { add_tag => [x] } }"]);
+    let (code, out, error) = run(&["-t", "-e", "filter { mutate { add_tag => [xy] } }"]);
     assert_eq!((code, out.trim()), (Some(0), "Configuration OK"), "{error}");
 }
 
 #[test]
 fn five_errors_are_named_at_once() {
-    let config = "input { stdn { } }\nfilter {\n  grok { patern => \"x\" }\n  mutate { convert => { \"a\" => \"integr\" } }\n  date { }\n}\noutput { elasticsearch { index => \"%{[a\" } }\n";
+    let config = "input { stdn { } }\nfilter {\n  grok { patern => \"x\" }\n  mutate { convert => { \"a\" => \"integr\" } }\n  date { }\n}\noutput { elasticsearch { index => \"%{[a}\" } }\n";
     let (code, _, error) = run(&["-t", "-e", config]);
     assert_eq!(code, Some(1));
     for (line, word) in [(1, "stdn"), (3, "patern"), (4, "integr"), (5, "match"), (7, "[a")] {

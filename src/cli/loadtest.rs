@@ -8,7 +8,12 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use crate::loadtest::{self, Options, Report, Scenario};
 
 pub(super) fn command() -> Command {
-    let number = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help).value_parser(value_parser!(u64).range(1..));
+    let number = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .help(help)
+            .value_parser(value_parser!(u64).range(1..))
+    };
     Command::new("loadtest")
         .about("Measures a pipeline from a file to a sink on this machine")
         .arg(
@@ -26,42 +31,76 @@ pub(super) fn command() -> Command {
                 .help("The load; docs/loadtest.md describes them"),
         )
         .arg(number("events", "Lines in the file").default_value("2000000"))
-        .arg(number("seconds", "Ship the file again and again for so long (default: once)"))
+        .arg(number(
+            "seconds",
+            "Ship the file again and again for so long (default: once)",
+        ))
         .arg(number("workers", "Worker threads").default_value("2"))
-        .arg(Arg::new("json").long("json").num_args(0).help("Print the result as one JSON object"))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .num_args(0)
+                .help("Print the result as one JSON object"),
+        )
 }
 
 pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
     crate::telemetry::log::start("warn", "plain");
-    let name = matches.get_one::<String>("scenario").map_or("json", String::as_str);
+    let name = matches
+        .get_one::<String>("scenario")
+        .map_or("json", String::as_str);
     let options = Options {
-        scenario: Scenario::ALL.into_iter().find(|scenario| scenario.name() == name).unwrap_or(Scenario::Json),
+        scenario: Scenario::ALL
+            .into_iter()
+            .find(|scenario| scenario.name() == name)
+            .unwrap_or(Scenario::Json),
         events: matches.get_one("events").copied().unwrap_or(2_000_000),
         seconds: matches.get_one("seconds").copied(),
         workers: matches.get_one("workers").copied().unwrap_or(2),
     };
     let report = loadtest::run(&options)?;
     if matches.get_flag("json") {
-        println!("{}", serde_json::to_string(&report).map_err(|error| error.to_string())?);
+        println!(
+            "{}",
+            serde_json::to_string(&report).map_err(|error| error.to_string())?
+        );
     } else {
         print!("{}", text(&report));
     }
     if report.all_arrived {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(format!("{} events were shipped, but the sink counts {} documents, not all in the right index", report.events, report.documents))
+    Err(format!(
+        "{} events were shipped, but the sink counts {} documents, not all in the right index",
+        report.events, report.documents
+    ))
 }
 
 fn text(report: &Report) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let hits = match report.geoip_hits_expected {
-        Some(expected) if expected == report.geoip_hits => format!("{}, all that must be", report.geoip_hits),
-        Some(expected) => format!("{}, but {expected} addresses are in the database", report.geoip_hits),
+        Some(expected) if expected == report.geoip_hits => format!("{expected}, all that must be"),
+        Some(expected) => format!(
+            "{}, but {expected} addresses are in the database",
+            report.geoip_hits
+        ),
         None => report.geoip_hits.to_string(),
     };
-    let indices: String = report.indices.iter().map(|(name, count)| format!("    {count:>10}  {name}\n")).collect();
-    let arrived = if report.all_arrived { "every line, each in its index" } else { "NOT what was written" };
-    let debug = if report.build == "debug" { "\n  this is a debug build: the figures mean nothing" } else { "" };
+    let indices: String = report
+        .indices
+        .iter()
+        .map(|(name, count)| format!("    {count:>10}  {name}\n"))
+        .collect();
+    let arrived = if report.all_arrived {
+        "every line, each in its index"
+    } else {
+        "NOT what was written"
+    };
+    let debug = if report.build == "debug" {
+        "\n  this is a debug build: the figures mean nothing"
+    } else {
+        ""
+    };
     format!(
         "scenario {}, {} workers: {} events of {:.0} bytes, {} run(s) in {:.2} s{debug}\n\
          \n  {:.0} events/s   {:.1} MB/s in   {:.1} MB/s out ({:.0} bytes per event)\

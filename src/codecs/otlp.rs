@@ -18,10 +18,9 @@ use crate::time::Timestamp;
 pub const FAILURE_TAG: &[u8] = b"_otlpparsefailure";
 
 /// Names at top level that attributes cannot take; such an attribute goes under `[otel][attributes]`.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 6] = [
     "message",
     "otel",
-    "resource",
     "tags",
     "@timestamp",
     "@version",
@@ -44,7 +43,7 @@ pub const SPEC: PluginSpec = PluginSpec {
             becomes `message` (any other body `[otel][body]`, and its JSON `message`), attributes become fields at \
             top level with their types, the severity `level` (from its number where the text is missing) and \
             `[otel][severity_number]`, `traceId` and `spanId` become `trace_id` and `span_id`, the scope \
-            `[otel][scope]`, the resource's attributes `[resource][attributes]`, and `timeUnixNano` (else \
+            `[otel][scope]`, the resource's attributes `[otel][resource]`, and `timeUnixNano` (else \
             `observedTimeUnixNano`) `@timestamp`. An attribute whose name is taken goes under `[otel][attributes]`. A \
             line that is no request, and a log record that is malformed, becomes an event with its text as `message` \
             and the tag `_jsonparsefailure` or `_otlpparsefailure`. A codec of logmill's own.",
@@ -274,13 +273,11 @@ impl Fields {
         if let Some(scope) = scope.and_then(scope_fields) {
             otel.insert("scope".to_owned(), scope);
         }
+        if !resource.is_empty() {
+            otel.insert("resource".to_owned(), Json::Object(resource.clone()));
+        }
         if !otel.is_empty() {
             event.insert("otel".to_owned(), Json::Object(otel));
-        }
-        if !resource.is_empty() {
-            let attributes =
-                Map::from_iter([("attributes".to_owned(), Json::Object(resource.clone()))]);
-            event.insert("resource".to_owned(), Json::Object(attributes));
         }
         let time = match unix_nanos(record.get("timeUnixNano")).ok()? {
             Some(time) => Some(time),
@@ -445,8 +442,8 @@ mod tests {
             [json!({
                 "message": "Refused", "level": "WARNING", "trace_id": "4bf9", "component": "four-laws",
                 "n": 9_007_199_254_740_993_u64, "m": 4, "d": 0.25, "b": true, "list": ["a", null], "api": {"k": "NaN"}, "raw": "AAE=",
-                "otel": {"severity_number": 13, "scope": {"name": "x"}, "attributes": {"message": "taken"}},
-                "resource": {"attributes": {"service.name": "project-ai"}},
+                "otel": {"severity_number": 13, "scope": {"name": "x"}, "attributes": {"message": "taken"},
+                    "resource": {"service.name": "project-ai"}},
                 "@timestamp": "2026-04-20T15:30:45.123Z"
             })]
         );

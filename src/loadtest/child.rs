@@ -19,10 +19,18 @@ impl TempFolder {
     /// # Errors
     /// A sentence, when it cannot be made.
     pub fn new(name: &str) -> Result<Self, String> {
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-        let path = std::env::temp_dir().join(format!("logmill-{name}-{}-{nanos}", std::process::id()));
+        let nanos = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.subsec_nanos());
+        let path =
+            std::env::temp_dir().join(format!("logmill-{name}-{}-{nanos}", std::process::id()));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| format!("cannot make the folder {}: {error}; set TMPDIR to a writable folder", path.display()))?;
+        made.map_err(|error| {
+            format!(
+                "cannot make the folder {}: {error}; set TMPDIR to a writable folder",
+                path.display()
+            )
+        })?;
         Ok(TempFolder(path))
     }
 
@@ -54,12 +62,27 @@ impl Launch {
     ///
     /// # Errors
     /// A sentence, when our own program or the file is not to be had.
-    pub fn new(name: &'static str, arguments: &[&OsStr], messages: PathBuf) -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|error| format!("the path of this program is unknown: {error}"))?;
-        let stderr = std::fs::File::create(&messages).map_err(|error| format!("cannot write {}: {error}", messages.display()))?;
+    pub fn new(
+        name: &'static str,
+        arguments: &[&OsStr],
+        messages: PathBuf,
+    ) -> Result<Self, String> {
+        let program = std::env::current_exe()
+            .map_err(|error| format!("the path of this program is unknown: {error}"))?;
+        let stderr = std::fs::File::create(&messages)
+            .map_err(|error| format!("cannot write {}: {error}", messages.display()))?;
         let mut command = Command::new(program);
-        command.args(arguments).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        Ok(Launch { command, name, messages })
+        command
+            .args(arguments)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr);
+        Ok(Launch {
+            command,
+            name,
+            messages,
+        })
     }
 
     /// Sets a variable of its environment.
@@ -81,8 +104,15 @@ impl Launch {
     /// # Errors
     /// A sentence, when it does not start.
     pub fn start(mut self) -> Result<Child, String> {
-        let process = self.command.spawn().map_err(|error| format!("cannot start {}: {error}", self.name))?;
-        Ok(Child { process, name: self.name, messages: self.messages })
+        let process = self
+            .command
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", self.name))?;
+        Ok(Child {
+            process,
+            name: self.name,
+            messages: self.messages,
+        })
     }
 }
 
@@ -110,12 +140,24 @@ impl Child {
     /// A sentence, when it ends without one.
     pub fn address(&mut self) -> Result<SocketAddr, String> {
         let mut line = String::new();
-        let output = self.process.stdout.take().ok_or("the output was read already")?;
+        let output = self
+            .process
+            .stdout
+            .take()
+            .ok_or("the output was read already")?;
         let read = std::io::BufReader::new(output).read_line(&mut line);
-        let address = line.trim().rsplit('/').next().and_then(|address| address.parse().ok());
+        let address = line
+            .trim()
+            .rsplit('/')
+            .next()
+            .and_then(|address| address.parse().ok());
         match (read, address) {
             (Ok(_), Some(address)) => Ok(address),
-            _ => Err(format!("{} does not listen{}", self.name, self.last_messages())),
+            _ => Err(format!(
+                "{} does not listen{}",
+                self.name,
+                self.last_messages()
+            )),
         }
     }
 
@@ -133,7 +175,9 @@ impl Child {
     /// # Errors
     /// A sentence, when the system does not tell.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, String> {
-        self.process.try_wait().map_err(|error| format!("cannot wait for {}: {error}", self.name))
+        self.process
+            .try_wait()
+            .map_err(|error| format!("cannot wait for {}: {error}", self.name))
     }
 
     /// An error when it has ended.
@@ -143,7 +187,11 @@ impl Child {
     pub fn check_alive(&mut self) -> Result<(), String> {
         match self.ended()? {
             None => Ok(()),
-            Some(status) => Err(format!("{} stopped ({status}){}", self.name, self.last_messages())),
+            Some(status) => Err(format!(
+                "{} stopped ({status}){}",
+                self.name,
+                self.last_messages()
+            )),
         }
     }
 
@@ -153,7 +201,9 @@ impl Child {
         let bytes = std::fs::read(&self.messages).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
-        let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
+        let last = lines
+            .get(lines.len().saturating_sub(12)..)
+            .unwrap_or_default();
         last.iter().flat_map(|line| ["\n    ", line]).collect()
     }
 
@@ -162,7 +212,10 @@ impl Child {
     pub fn warnings(&self) -> Vec<String> {
         let bytes = std::fs::read(&self.messages).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let serious = |line: &&str| ["][WARN", "][ERROR"].iter().any(|mark| line.contains(mark)) || line.starts_with("ERROR");
+        let serious = |line: &&str| {
+            ["][WARN", "][ERROR"].iter().any(|mark| line.contains(mark))
+                || line.starts_with("ERROR")
+        };
         text.lines().filter(serious).map(str::to_owned).collect()
     }
 }
@@ -178,10 +231,28 @@ impl Drop for Child {
 /// Reads `/proc/PID/stat` and `/proc/PID/status`.
 fn parse_usage(stat: &str, status: &str) -> Usage {
     // The name in parentheses may hold blanks.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| {
+        fields
+            .get(at)
+            .and_then(|text| text.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak_kib = peak.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0);
+    let peak_kib = peak
+        .and_then(|text| {
+            text.trim()
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .unwrap_or(0);
     Usage {
         // Linux reports in units of 1/100 s on every architecture.
         cpu_seconds: (ticks(11) + ticks(12)) / 100.0,
@@ -197,7 +268,13 @@ mod tests {
     fn usage_is_read_also_of_a_process_with_an_odd_name() {
         let stat = "12 (a ) Z 1) S 1 2 3 4 5 6 7 8 9 10 250 125 0 0 20";
         let usage = parse_usage(stat, "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n");
-        assert_eq!(usage, Usage { cpu_seconds: 3.75, peak_rss: 2 << 20});
+        assert_eq!(
+            usage,
+            Usage {
+                cpu_seconds: 3.75,
+                peak_rss: 2 << 20
+            }
+        );
         assert_eq!(parse_usage("", ""), Usage::default());
     }
 

@@ -10,24 +10,115 @@ use super::rng::Rng;
 use crate::filters::geoip::MmdbWriter;
 
 /// Network, prefix of its addresses, city, country, country code, continent, continent code, latitude, longitude.
-struct Place(&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str, f64, f64);
+struct Place(
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    f64,
+    f64,
+);
 
 const PLACES: [Place; 8] = [
-    Place("240.16.0.0/16", "240.16.", "Kestrel Bay", "Arvandia", "XA", "Europe", "EU", 51.25, 3.5),
-    Place("240.17.0.0/16", "240.17.", "Low Quarry", "Arvandia", "XA", "Europe", "EU", 50.75, 4.25),
-    Place("241.3.0.0/16", "241.3.", "Saltmarket", "Borealand", "XB", "North America", "NA", 45.5, -71.25),
-    Place("242.80.0.0/16", "242.80.", "Ninth Ferry", "Cinderia", "XC", "Asia", "AS", 34.5, 135.75),
-    Place("243.7.0.0/16", "243.7.", "Palmgate", "Doravia", "XD", "South America", "SA", -12.25, -60.5),
-    Place("250.99.0.0/16", "250.99.", "Tinwell", "Emberland", "XE", "Africa", "AF", 1.5, 30.25),
-    Place("198.18.0.0/16", "198.18.", "Glasshaven", "Fenmark", "XF", "Oceania", "OC", -36.75, 174.5),
-    Place("5f00:100::/32", "5f00:100::", "Upper Lathe", "Grisholm", "XG", "Europe", "EU", 60.25, 10.75),
+    Place(
+        "240.16.0.0/16",
+        "240.16.",
+        "Kestrel Bay",
+        "Arvandia",
+        "XA",
+        "Europe",
+        "EU",
+        51.25,
+        3.5,
+    ),
+    Place(
+        "240.17.0.0/16",
+        "240.17.",
+        "Low Quarry",
+        "Arvandia",
+        "XA",
+        "Europe",
+        "EU",
+        50.75,
+        4.25,
+    ),
+    Place(
+        "241.3.0.0/16",
+        "241.3.",
+        "Saltmarket",
+        "Borealand",
+        "XB",
+        "North America",
+        "NA",
+        45.5,
+        -71.25,
+    ),
+    Place(
+        "242.80.0.0/16",
+        "242.80.",
+        "Ninth Ferry",
+        "Cinderia",
+        "XC",
+        "Asia",
+        "AS",
+        34.5,
+        135.75,
+    ),
+    Place(
+        "243.7.0.0/16",
+        "243.7.",
+        "Palmgate",
+        "Doravia",
+        "XD",
+        "South America",
+        "SA",
+        -12.25,
+        -60.5,
+    ),
+    Place(
+        "250.99.0.0/16",
+        "250.99.",
+        "Tinwell",
+        "Emberland",
+        "XE",
+        "Africa",
+        "AF",
+        1.5,
+        30.25,
+    ),
+    Place(
+        "198.18.0.0/16",
+        "198.18.",
+        "Glasshaven",
+        "Fenmark",
+        "XF",
+        "Oceania",
+        "OC",
+        -36.75,
+        174.5,
+    ),
+    Place(
+        "5f00:100::/32",
+        "5f00:100::",
+        "Upper Lathe",
+        "Grisholm",
+        "XG",
+        "Europe",
+        "EU",
+        60.25,
+        10.75,
+    ),
 ];
 
 /// Addresses that no database resolves: private and documentation ones.
 const NOWHERE: [&str; 5] = ["10.20.", "172.20.", "192.168.", "192.0.2.", "2001:db8::"];
 
 /// What both databases say about themselves.
-const DESCRIPTION: &str = "Invented places on reserved networks, for demonstrations and measurements";
+const DESCRIPTION: &str =
+    "Invented places on reserved networks, for demonstrations and measurements";
 
 /// Writes the database of places.
 ///
@@ -35,7 +126,9 @@ const DESCRIPTION: &str = "Invented places on reserved networks, for demonstrati
 /// A sentence, when the file cannot be written.
 pub fn write_city(path: &Path) -> Result<(), String> {
     let mut writer = MmdbWriter::new();
-    for Place(network, _, city, country, code, continent, continent_code, latitude, longitude) in &PLACES {
+    for Place(network, _, city, country, code, continent, continent_code, latitude, longitude) in
+        &PLACES
+    {
         let record = json!({
             "city": {"names": {"en": city}},
             "continent": {"code": continent_code, "names": {"en": continent}},
@@ -43,7 +136,9 @@ pub fn write_city(path: &Path) -> Result<(), String> {
             "location": {"latitude": latitude, "longitude": longitude, "time_zone": "Etc/UTC"},
             "subdivisions": [{"iso_code": "1", "names": {"en": format!("Old {country}")}}],
         });
-        writer.insert(network, &record).map_err(|error| error.to_string())?;
+        writer
+            .insert(network, &record)
+            .map_err(|error| error.to_string())?;
     }
     save(path, writer, "Invented-City")
 }
@@ -59,13 +154,17 @@ pub fn write_asn(path: &Path) -> Result<(), String> {
             "autonomous_system_number": 64_496 + number,
             "autonomous_system_organization": format!("{city} Telegraph"),
         });
-        writer.insert(network, &record).map_err(|error| error.to_string())?;
+        writer
+            .insert(network, &record)
+            .map_err(|error| error.to_string())?;
     }
     save(path, writer, "Invented-ASN")
 }
 
 fn save(path: &Path, writer: MmdbWriter, kind: &str) -> Result<(), String> {
-    let bytes = writer.write(kind, DESCRIPTION, 1_767_225_600).map_err(|error| error.to_string())?;
+    let bytes = writer
+        .write(kind, DESCRIPTION, 1_767_225_600)
+        .map_err(|error| error.to_string())?;
     std::fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
@@ -74,7 +173,11 @@ pub fn address(rng: &mut Rng, out: &mut String) -> bool {
     use std::fmt::Write as _;
     out.clear();
     let known = rng.chance(60);
-    let prefix = if known { rng.pick(&PLACES).1 } else { rng.pick(&NOWHERE) };
+    let prefix = if known {
+        rng.pick(&PLACES).1
+    } else {
+        rng.pick(&NOWHERE)
+    };
     out.push_str(prefix);
     let parts = prefix.bytes().filter(|byte| *byte == b'.').count();
     // Writing to a string cannot fail.
@@ -93,7 +196,10 @@ mod tests {
     #[test]
     fn known_addresses_are_found_and_only_they() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = [folder.path().join("city.mmdb"), folder.path().join("asn.mmdb")];
+        let paths = [
+            folder.path().join("city.mmdb"),
+            folder.path().join("asn.mmdb"),
+        ];
         write_city(&paths[0]).unwrap();
         write_asn(&paths[1]).unwrap();
         let readers = paths.map(|path| maxminddb::Reader::open_readfile(path).unwrap());
@@ -103,7 +209,8 @@ mod tests {
             hits += u32::from(known);
             let address: std::net::IpAddr = text.parse().unwrap();
             for reader in &readers {
-                let found: Option<serde_json::Value> = reader.lookup(address).unwrap().decode().unwrap();
+                let found: Option<serde_json::Value> =
+                    reader.lookup(address).unwrap().decode().unwrap();
                 assert_eq!(found.is_some(), known, "{text}");
             }
         }

@@ -14,7 +14,8 @@ const MAX_ANSWER: u64 = 64 << 20;
 /// # Errors
 /// A sentence, when nobody answers or the answer is not 200.
 pub fn get(address: SocketAddr, path: &str) -> Result<String, String> {
-    let answer = exchange(address, path).map_err(|error| format!("no answer from http://{address}{path}: {error}"))?;
+    let answer = exchange(address, path)
+        .map_err(|error| format!("no answer from http://{address}{path}: {error}"))?;
     let bad = || format!("no proper answer from http://{address}{path}");
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(bad)?;
     match head.split(' ').nth(1) {
@@ -40,7 +41,8 @@ fn exchange(address: SocketAddr, path: &str) -> std::io::Result<String> {
 /// # Errors
 /// A sentence, when there is none.
 pub fn free_port() -> Result<SocketAddr, String> {
-    let bound = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    let bound =
+        std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     bound.map_err(|error| format!("no free port on 127.0.0.1: {error}"))
 }
 
@@ -61,9 +63,23 @@ mod tests {
 
     #[test]
     fn bodies_come_whole_and_refusals_are_errors() {
-        assert_eq!(get(answering("HTTP/1.0 200 OK\r\nA: b\r\n\r\nbo\r\n\r\ndy"), "/x"), Ok("bo\r\n\r\ndy".to_owned()));
-        assert!(get(answering("HTTP/1.0 404 Not Found\r\n\r\n"), "/x").unwrap_err().ends_with("/x answers 404"));
+        assert_eq!(
+            get(
+                answering("HTTP/1.0 200 OK\r\nA: b\r\n\r\nbo\r\n\r\ndy"),
+                "/x"
+            ),
+            Ok("bo\r\n\r\ndy".to_owned())
+        );
+        assert!(
+            get(answering("HTTP/1.0 404 Not Found\r\n\r\n"), "/x")
+                .unwrap_err()
+                .ends_with("/x answers 404")
+        );
         assert!(get(answering("nonsense"), "/x").is_err());
-        assert!(get(free_port().unwrap(), "/x").unwrap_err().starts_with("no answer from http://127.0.0.1:"));
+        assert!(
+            get(free_port().unwrap(), "/x")
+                .unwrap_err()
+                .starts_with("no answer from http://127.0.0.1:")
+        );
     }
 }

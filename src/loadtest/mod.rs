@@ -5,6 +5,7 @@ pub mod geo;
 pub mod http;
 pub mod rng;
 mod scenario;
+pub mod signals;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,13 +19,14 @@ use serde_json::Value;
 
 use child::{Child, Launch, TempFolder, Usage};
 use scenario::{Places, Written};
+use signals::Signals;
 
 pub use scenario::Scenario;
 
 /// Longest time for one run of the shipper.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How often the end is looked for.
-const POLL: Duration = Duration::from_millis(2);
+/// How often the sink is asked for its count: it answers in some 30 µs, so that the question costs it 0.3 % of a core.
+const POLL: Duration = Duration::from_millis(10);
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -40,7 +42,7 @@ pub struct Options {
 }
 
 /// What was found. Rates and times are over all runs; a run goes from the start of the
-/// shipper's process until every line is answered and the file's position is on disk.
+/// shipper's process until the sink has every document.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Name of the load.
@@ -98,6 +100,7 @@ pub struct Report {
 /// # Errors
 /// A sentence, when a process fails or a file cannot be written.
 pub fn run(options: &Options) -> Result<Report, String> {
+    let signals = Signals::watch()?;
     let folder = TempFolder::new("loadtest")?;
     let input = folder.path().join("lines.log");
     let written = options.scenario.write(&input, options.events).map_err(|error| {
@@ -105,13 +108,20 @@ pub fn run(options: &Options) -> Result<Report, String> {
     })?;
     let (database, invented) = database(folder.path())?;
     let arguments = ["sink", "--listen", "127.0.0.1:0"].map(OsStr::new);
-    let mut sink = Launch::new("the sink", &arguments, folder.path().join("sink.messages"))?.start()?;
+    let mut sink =
+        Launch::new("the sink", &arguments, folder.path().join("sink.messages"))?.start()?;
     let address = sink.address()?;
     let config = folder.path().join("load.conf");
     let url = format!("http://{address}");
     let completed = folder.path().join("completed.log");
-    let text = options.scenario.config(Places { input: &input, completed: &completed, database: &database, url: &url });
-    std::fs::write(&config, text).map_err(|error| format!("cannot write {}: {error}", config.display()))?;
+    let text = options.scenario.config(Places {
+        input: &input,
+        completed: &completed,
+        database: &database,
+        url: &url,
+    });
+    std::fs::write(&config, text)
+        .map_err(|error| format!("cannot write {}: {error}", config.display()))?;
     warm(&input).map_err(|error| format!("cannot read {}: {error}", input.display()))?;
 
     let load_before = load_average();
@@ -119,13 +129,29 @@ pub fn run(options: &Options) -> Result<Report, String> {
     let mut runs = Vec::new();
     loop {
         let data = folder.path().join(format!("data-{}", runs.len()));
-        runs.push(ship(options, Shipment { config: &config, data: &data, completed: &completed }, &mut sink)?);
-        if options.seconds.is_none_or(|seconds| started.elapsed().as_secs() >= seconds) {
+        let documents = options.events * (runs.len() as u64 + 1);
+        let shipment = Shipment {
+            config: &config,
+            data: &data,
+            documents,
+            workers: options.workers,
+            signals: &signals,
+        };
+        runs.push(ship(&shipment, &mut sink, address)?);
+        if options
+            .seconds
+            .is_none_or(|seconds| started.elapsed().as_secs() >= seconds)
+        {
             break;
         }
     }
     let stats = stats(address)?;
-    let counted = Counted { stats: &stats, sink: sink.usage(), invented, load: [load_before, load_average()] };
+    let counted = Counted {
+        stats: &stats,
+        sink: sink.usage(),
+        invented,
+        load: [load_before, load_average()],
+    };
     Ok(report(options, &written, &runs, &counted))
 }
 
@@ -134,7 +160,11 @@ fn database(folder: &Path) -> Result<(PathBuf, bool), String> {
     if let Some(given) = std::env::var_os("GEOIP_CITY_DB").filter(|given| !given.is_empty()) {
         let given = PathBuf::from(given);
         let absolute = std::fs::canonicalize(&given);
-        return Ok((absolute.map_err(|error| format!("GEOIP_CITY_DB names {}: {error}", given.display()))?, false));
+        return Ok((
+            absolute
+                .map_err(|error| format!("GEOIP_CITY_DB names {}: {error}", given.display()))?,
+            false,
+        ));
     }
     let path = folder.join("city.mmdb");
     geo::write_city(&path)?;
@@ -158,30 +188,59 @@ struct Run {
     geoip_hits: u64,
 }
 
-/// The paths of one run.
-#[derive(Clone, Copy)]
+/// What one run needs.
 struct Shipment<'a> {
     config: &'a Path,
     data: &'a Path,
-    completed: &'a Path,
+    /// Documents in the sink at its end.
+    documents: u64,
+    workers: u64,
+    signals: &'a Signals,
 }
 
-fn ship(options: &Options, paths: Shipment<'_>, sink: &mut Child) -> Result<Run, String> {
-    // A file that is left from the run before would end this one at once.
-    let _ = std::fs::remove_file(paths.completed);
-    let (workers, api) = (options.workers.to_string(), http::free_port()?);
+fn ship(shipment: &Shipment<'_>, sink: &mut Child, address: SocketAddr) -> Result<Run, String> {
+    let (workers, api) = (shipment.workers.to_string(), http::free_port()?);
     let port = api.port().to_string();
-    let mut arguments = vec![OsStr::new("-f"), paths.config.as_os_str(), OsStr::new("--path.data"), paths.data.as_os_str()];
-    arguments.extend(["--api.http.port", &port, "-w", &workers, "--log.level", "warn"].map(OsStr::new));
+    let mut arguments = vec![
+        OsStr::new("-f"),
+        shipment.config.as_os_str(),
+        OsStr::new("--path.data"),
+        shipment.data.as_os_str(),
+    ];
+    arguments.extend(
+        [
+            "--api.http.port",
+            &port,
+            "-w",
+            &workers,
+            "--log.level",
+            "warn",
+        ]
+        .map(OsStr::new),
+    );
     let before = sink.usage().cpu_seconds;
-    let launch = Launch::new("the shipper", &arguments, paths.data.with_extension("messages"))?;
+    let launch = Launch::new(
+        "the shipper",
+        &arguments,
+        shipment.data.with_extension("messages"),
+    )?;
     let started = Instant::now();
     let mut shipper = launch.start()?;
-    while !paths.completed.exists() {
+    loop {
+        let documents = count(address)?;
+        if documents >= shipment.documents {
+            break;
+        }
         shipper.check_alive()?;
         sink.check_alive()?;
+        shipment.signals.check()?;
         if started.elapsed() > LIMIT {
-            return Err(format!("the file was not shipped within {} s{}", LIMIT.as_secs(), shipper.last_messages()));
+            let missing = shipment.documents - documents;
+            return Err(format!(
+                "{missing} documents did not arrive within {} s{}",
+                LIMIT.as_secs(),
+                shipper.last_messages()
+            ));
         }
         std::thread::sleep(POLL);
     }
@@ -190,14 +249,34 @@ fn ship(options: &Options, paths: Shipment<'_>, sink: &mut Child) -> Result<Run,
     let (usage, sink_cpu) = (shipper.usage(), sink.usage().cpu_seconds - before);
     let metrics = http::get(api, "/metrics")?;
     let geoip_hits = metric(&metrics, "logmill_filter_matches_total", "plugin=\"geoip\"");
-    Ok(Run { seconds, shipper: usage, sink_cpu, geoip_hits })
+    Ok(Run {
+        seconds,
+        shipper: usage,
+        sink_cpu,
+        geoip_hits,
+    })
 }
 
 /// The sum of a family's samples whose labels hold `label`.
 #[must_use]
 pub fn metric(metrics: &str, family: &str, label: &str) -> u64 {
-    let samples = metrics.lines().filter_map(|line| line.strip_prefix(family)?.strip_prefix('{')?.rsplit_once("} "));
-    samples.filter(|(labels, _)| labels.contains(label)).filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
+    let samples = metrics.lines().filter_map(|line| {
+        line.strip_prefix(family)?
+            .strip_prefix('{')?
+            .rsplit_once("} ")
+    });
+    samples
+        .filter(|(labels, _)| labels.contains(label))
+        .filter_map(|(_, value)| value.parse::<u64>().ok())
+        .sum()
+}
+
+/// All documents of a sink.
+fn count(address: SocketAddr) -> Result<u64, String> {
+    let text = http::get(address, "/_count")?;
+    let answer: Value = serde_json::from_str(&text)
+        .map_err(|error| format!("the sink's count is no JSON: {error}"))?;
+    Ok(answer.get("count").and_then(Value::as_u64).unwrap_or(0))
 }
 
 /// The counts of a sink.
@@ -212,13 +291,29 @@ pub fn stats(address: SocketAddr) -> Result<Value, String> {
 /// Documents per index in the counts of a sink.
 #[must_use]
 pub fn documents_per_index(stats: &Value) -> BTreeMap<String, u64> {
-    let indices = stats.get("indices").and_then(Value::as_object).into_iter().flatten();
-    indices.map(|(name, index)| (name.clone(), index.get("documents").and_then(Value::as_u64).unwrap_or(0))).collect()
+    let indices = stats
+        .get("indices")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    indices
+        .map(|(name, index)| {
+            (
+                name.clone(),
+                index.get("documents").and_then(Value::as_u64).unwrap_or(0),
+            )
+        })
+        .collect()
 }
 
 /// The newest documents of an index in the counts of a sink, oldest first.
-pub fn newest<'a>(stats: &'a Value, index: &str) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
-    let newest = stats.get("indices").and_then(|indices| indices.get(index)?.get("newest")?.as_array());
+pub fn newest<'a>(
+    stats: &'a Value,
+    index: &str,
+) -> impl DoubleEndedIterator<Item = &'a Value> + use<'a> {
+    let newest = stats
+        .get("indices")
+        .and_then(|indices| indices.get(index)?.get("newest")?.as_array());
     newest.map_or(&[][..], Vec::as_slice).iter()
 }
 
@@ -237,10 +332,17 @@ fn report(options: &Options, written: &Written, runs: &[Run], counted: &Counted<
     let seconds: f64 = runs.iter().map(|run| run.seconds).sum();
     let shipper = per_event(runs.iter().map(|run| run.shipper.cpu_seconds).sum());
     let sink = per_event(runs.iter().map(|run| run.sink_cpu).sum());
-    let best = runs.iter().map(|run| run.shipper.cpu_seconds + run.sink_cpu).fold(f64::INFINITY, f64::min);
+    let best = runs
+        .iter()
+        .map(|run| run.shipper.cpu_seconds + run.sink_cpu)
+        .fold(f64::INFINITY, f64::min);
     let received = counted.stats["bytes"]["received"].as_f64().unwrap_or(0.0);
     let indices = documents_per_index(counted.stats);
-    let expected: BTreeMap<String, u64> = written.indices.iter().map(|(name, count)| (name.clone(), count * times)).collect();
+    let expected: BTreeMap<String, u64> = written
+        .indices
+        .iter()
+        .map(|(name, count)| (name.clone(), count * times))
+        .collect();
     Report {
         scenario: options.scenario.name(),
         workers: options.workers,
@@ -256,7 +358,11 @@ fn report(options: &Options, written: &Written, runs: &[Run], counted: &Counted<
         body_bytes: received / events.max(1) as f64,
         mb_per_second_in: (written.bytes * times) as f64 / 1e6 / seconds,
         mb_per_second_out: received / 1e6 / seconds,
-        shipper_peak_rss_bytes: runs.iter().map(|run| run.shipper.peak_rss).max().unwrap_or(0),
+        shipper_peak_rss_bytes: runs
+            .iter()
+            .map(|run| run.shipper.peak_rss)
+            .max()
+            .unwrap_or(0),
         sink_peak_rss_bytes: counted.sink.peak_rss,
         documents: indices.values().sum(),
         all_arrived: indices == expected,
@@ -265,14 +371,21 @@ fn report(options: &Options, written: &Written, runs: &[Run], counted: &Counted<
         geoip_hits_expected: counted.invented.then_some(written.known_addresses * times),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         load_average: counted.load,
-        build: if cfg!(debug_assertions) { "debug" } else { "release" },
+        build: if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        },
     }
 }
 
 /// Load average of the last minute.
 fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+    text.split(' ')
+        .next()
+        .and_then(|load| load.parse().ok())
+        .unwrap_or(0.0)
 }
 
 #[cfg(test)]

@@ -28,10 +28,36 @@ const FIRST_TIME: i64 = 1_776_729_599_000;
 /// The file is written in pieces of this size: small appends would be slower to read.
 const PIECE: usize = 1 << 20;
 
-const COMPONENTS: [&str; 10] =
-    ["ai-persona", "persona", "four-laws", "security", "authentication", "cerberus", "api", "memory", "plugins", "learning"];
-const USERS: [&str; 8] = ["amara", "benedikt", "chen", "dolores", "emeka", "farah", "svc-index", "svc-mirror"];
-const ACTIONS: [&str; 6] = ["read_document", "update_profile", "list_sessions", "rotate_key", "export_report", "delete_draft"];
+const COMPONENTS: [&str; 10] = [
+    "ai-persona",
+    "persona",
+    "four-laws",
+    "security",
+    "authentication",
+    "cerberus",
+    "api",
+    "memory",
+    "plugins",
+    "learning",
+];
+const USERS: [&str; 8] = [
+    "amara",
+    "benedikt",
+    "chen",
+    "dolores",
+    "emeka",
+    "farah",
+    "svc-index",
+    "svc-mirror",
+];
+const ACTIONS: [&str; 6] = [
+    "read_document",
+    "update_profile",
+    "list_sessions",
+    "rotate_key",
+    "export_report",
+    "delete_draft",
+];
 const MESSAGES: [&str; 6] = [
     "Request accepted and handed on to the planner",
     "Answer composed from four memories",
@@ -40,7 +66,13 @@ const MESSAGES: [&str; 6] = [
     "Session renewed for another half hour",
     "Slow upstream, the answer came at the third attempt",
 ];
-const CODES: [&str; 5] = ["AUTH_SUCCESS", "AUTH_FAILURE", "UNAUTHORIZED_ACCESS", "FOUR_LAWS_DENIAL", "CONFIG_CHANGE"];
+const CODES: [&str; 5] = [
+    "AUTH_SUCCESS",
+    "AUTH_FAILURE",
+    "UNAUTHORIZED_ACCESS",
+    "FOUR_LAWS_DENIAL",
+    "CONFIG_CHANGE",
+];
 
 /// What was written, and what must come of it.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +90,7 @@ pub struct Written {
 pub struct Places<'a> {
     /// The file with the lines.
     pub input: &'a Path,
-    /// The file that the input writes when every line is answered.
+    /// The file in which the input notes that it is done.
     pub completed: &'a Path,
     /// The GeoIP database.
     pub database: &'a Path,
@@ -68,7 +100,12 @@ pub struct Places<'a> {
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 4] = [Scenario::Json, Scenario::JsonFilter, Scenario::Audit, Scenario::Passthrough];
+    pub const ALL: [Scenario; 4] = [
+        Scenario::Json,
+        Scenario::JsonFilter,
+        Scenario::Audit,
+        Scenario::Passthrough,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -84,10 +121,24 @@ impl Scenario {
     /// Its config.
     #[must_use]
     pub fn config(self, places: Places<'_>) -> String {
-        let Places { input, completed, database, url } = places;
-        let (input, completed, database) = (input.display(), completed.display(), database.display());
-        let codec = if self == Scenario::Json { "json" } else { "plain" };
-        let geoip = |source: &str| format!("  if [{source}] {{\n    geoip {{ source => \"{source}\" target => \"source\" database => \"{database}\" }}\n  }}\n");
+        let Places {
+            input,
+            completed,
+            database,
+            url,
+        } = places;
+        let (input, completed, database) =
+            (input.display(), completed.display(), database.display());
+        let codec = if self == Scenario::Json {
+            "json"
+        } else {
+            "plain"
+        };
+        let geoip = |source: &str| {
+            format!(
+                "  if [{source}] {{\n    geoip {{ source => \"{source}\" target => \"source\" database => \"{database}\" }}\n  }}\n"
+            )
+        };
         let json_rest = format!(
             r#"  date {{ match => [ "timestamp", "ISO8601" ] }}
   if [component] in [ "ai-persona", "persona" ] {{
@@ -119,7 +170,11 @@ impl Scenario {
             ),
             Scenario::Passthrough => String::new(),
         };
-        let index = if self == Scenario::Passthrough { "load-raw" } else { "%{[@metadata][index]}-%{+yyyy.MM.dd}" };
+        let index = if self == Scenario::Passthrough {
+            "load-raw"
+        } else {
+            "%{[@metadata][index]}-%{+yyyy.MM.dd}"
+        };
         format!(
             r#"input {{
   file {{
@@ -152,7 +207,12 @@ output {{
     /// When the disk is full, or the file cannot be written.
     pub fn write(self, path: &Path, events: u64) -> std::io::Result<Written> {
         let mut file = std::io::BufWriter::with_capacity(PIECE, std::fs::File::create(path)?);
-        let mut lines = Lines { rng: Rng::new(2026), line: String::new(), address: String::new(), trace: String::new() };
+        let mut lines = Lines {
+            rng: Rng::new(2026),
+            line: String::new(),
+            address: String::new(),
+            trace: String::new(),
+        };
         let mut written = Written::default();
         let mut today = String::new();
         let mut last_day = i64::MIN;
@@ -168,16 +228,24 @@ output {{
             written.known_addresses += u64::from(known);
             // A handful of names: looking through them costs less than making one.
             let belongs = |index: &str| {
-                index.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.get(1..) == Some(&today))
+                index
+                    .strip_prefix(family)
+                    .is_some_and(|rest| rest.is_empty() || rest.get(1..) == Some(&today))
             };
             if let Some((_, count)) = written.indices.iter_mut().find(|(index, _)| belongs(index)) {
                 *count += 1;
             } else {
-                let index = if self == Scenario::Passthrough { family.to_owned() } else { format!("{family}-{today}") };
+                let index = if self == Scenario::Passthrough {
+                    family.to_owned()
+                } else {
+                    format!("{family}-{today}")
+                };
                 written.indices.insert(index, 1);
             }
         }
-        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        let file = file
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?;
         // What the disk has need not be written while the pipeline is measured.
         file.sync_all()?;
         Ok(written)
@@ -257,7 +325,14 @@ impl Lines {
             self.address,
             rng.pick(&["wrong_password", "locked", "expired", "no_permit"]),
         );
-        (if code == "FOUR_LAWS_DENIAL" { "load-ethics" } else { "load-security" }, known)
+        (
+            if code == "FOUR_LAWS_DENIAL" {
+                "load-ethics"
+            } else {
+                "load-security"
+            },
+            known,
+        )
     }
 }
 
@@ -276,11 +351,24 @@ mod tests {
             assert_eq!(text.len() as u64, written.bytes);
             assert_eq!(written.indices.values().sum::<u64>(), 3000);
             if scenario == Scenario::Json {
-                let all: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-                assert!(all.iter().all(|event| event.as_object().unwrap().len() == 11));
-                assert!((300..380).contains(&(text.len() / 3000)), "{}", text.len() / 3000);
+                let all: Vec<serde_json::Value> = text
+                    .lines()
+                    .map(|line| serde_json::from_str(line).unwrap())
+                    .collect();
+                assert!(
+                    all.iter()
+                        .all(|event| event.as_object().unwrap().len() == 11)
+                );
+                assert!(
+                    (300..380).contains(&(text.len() / 3000)),
+                    "{}",
+                    text.len() / 3000
+                );
                 assert_eq!(written.indices.len(), 8, "{:?}", written.indices);
-                assert_eq!(all[1000]["timestamp"], "2026-04-21T00:00:00.000Z", "a second before midnight to two after");
+                assert_eq!(
+                    all[1000]["timestamp"], "2026-04-21T00:00:00.000Z",
+                    "a second before midnight to two after"
+                );
             }
         }
     }

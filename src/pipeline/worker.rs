@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::decorate::{add_input_options, add_stream_fields};
 use super::Shared;
-use crate::delivery::{OpenError, Outcome, Ticket};
+use crate::delivery::{OpenError, Outcome, StreamId, Ticket};
 use crate::event::{Batch, EventId, Selection};
 use crate::grok::RegexCache;
 use crate::lock;
@@ -125,25 +125,24 @@ impl Shared {
         if block.runs.iter().all(|run| run.stream.is_none()) {
             return block.runs.iter().map(|_| Ticket::NONE).collect();
         }
-        let mut delivery = lock(&self.delivery);
-        block
-            .runs
-            .iter()
-            .map(|run| {
-                let Some(stream) = run.stream else { return Ticket::NONE };
-                match delivery.open(stream, run.end) {
-                    Ok(ticket) => ticket,
-                    Err(error) => {
-                        // Without a ticket the run is delivered all the same; its position is never committed, so it
-                        // is at worst read again.
-                        if error != OpenError::Saturated {
-                            log::error!("a run could not be tracked: {error}");
-                        }
-                        Ticket::NONE
-                    }
+        block.runs.iter().map(|run| run.stream.map_or(Ticket::NONE, |stream| self.open_ticket(stream, run.end))).collect()
+    }
+
+    /// Waits for answers while too much is open. A run that gets no ticket fences its stream: a later ticket must
+    /// not commit past it.
+    fn open_ticket(&self, stream: StreamId, end: u64) -> Ticket {
+        loop {
+            let opened = lock(&self.delivery).open(stream, end);
+            match opened {
+                Ok(ticket) => return ticket,
+                Err(OpenError::Saturated) if !*self.give_up.borrow() => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => {
+                    log::error!("a run could not be tracked: {error}; its source is read again from its last position at the next start");
+                    lock(&self.delivery).fence(stream);
+                    return Ticket::NONE;
                 }
-            })
-            .collect()
+            }
+        }
     }
 
     fn notify(&self) {

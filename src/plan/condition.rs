@@ -412,7 +412,10 @@ impl LeafKind {
         let value = |path: &Path| known.iter().find(|(at, _)| at == path).map(|(_, text)| &**text);
         Some(match self {
             LeafKind::Truthy(path) => !matches!(value(path)?, b"" | b"false"),
-            LeafKind::Equal(path, constant) => matches!(constant, Const::Text(text) if **text == *value(path)?),
+            LeafKind::Equal(path, constant) => {
+                let value = value(path)?;
+                matches!(constant, Const::Text(text) if **text == *value)
+            }
             LeafKind::InList { field, texts } => texts.contains(value(field)?),
             LeafKind::InText { field, text } => memchr::memmem::find(text, value(field)?).is_some(),
             _ => return None,

@@ -450,6 +450,19 @@ const COMMON: [&str; 10] = [
     "type",
 ];
 
+/// What people write when they mean another option.
+const SYNONYMS: [(&str, &str); 9] = [
+    ("pattern", "match"),
+    ("patterns", "match"),
+    ("regex", "match"),
+    ("formats", "match"),
+    ("field", "source"),
+    ("file", "path"),
+    ("files", "path"),
+    ("server", "hosts"),
+    ("id_field", "document_id"),
+];
+
 /// ECS compatibility of one plugin: its own option, else the pipeline's.
 pub(crate) fn plugin_ecs(plugin: &Plugin, build: &mut Build<'_>) -> Ecs {
     let Some(attr) = plugin.attrs.iter().find(|attr| attr.name.text == "ecs_compatibility") else {
@@ -513,9 +526,12 @@ impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
             None if COMMON.contains(&name) => {}
             None => {
                 self.failed = true;
-                let names = self.specs.iter().map(|spec| spec.name).chain(COMMON);
+                let meant = SYNONYMS.iter().filter(|(_, real)| self.specs.iter().any(|spec| spec.name == *real));
+                let names = self.specs.iter().map(|spec| spec.name).chain(COMMON).chain(meant.clone().map(|(other, _)| *other));
                 let mut error = Diagnostic::error("unknown-option", format!("unknown option `{name}` of `{plugin}`"), attr.name.span);
-                if let Some(close) = did_you_mean(name, names) {
+                let close = SYNONYMS.iter().find(|(other, _)| *other == name).map(|(other, _)| *other).or_else(|| did_you_mean(name, names));
+                if let Some(close) = close {
+                    let close = meant.clone().find(|(other, _)| *other == close).map_or(close, |(_, real)| *real);
                     error = error.hint(format!("did you mean `{close}`?"));
                 } else {
                     error = error.hint(format!("`logmill plugin doc {plugin}` lists its options"));

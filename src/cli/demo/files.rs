@@ -63,7 +63,8 @@ impl Files {
                     let before = text.len();
                     (format.write)(&mut self.world, text);
                     let written = text.get(before..).unwrap_or_default();
-                    self.world.expected.lines += memchr::memchr_iter(b'\n', written.as_bytes()).count() as u64;
+                    self.world.expected.lines +=
+                        memchr::memchr_iter(b'\n', written.as_bytes()).count() as u64;
                     break;
                 }
                 left -= format.weight;
@@ -71,7 +72,8 @@ impl Files {
         }
         for ((file, text), format) in self.files.iter_mut().zip(&mut self.texts).zip(&FORMATS) {
             if !text.is_empty() {
-                file.write_all(text.as_bytes()).map_err(|error| format!("cannot write {}: {error}", format.file))?;
+                file.write_all(text.as_bytes())
+                    .map_err(|error| format!("cannot write {}: {error}", format.file))?;
                 text.clear();
             }
         }
@@ -90,7 +92,15 @@ mod tests {
         std::thread::sleep(Duration::from_millis(30));
         files.write_due(Duration::from_millis(20)).unwrap();
         let expected = files.expected();
-        let lines: usize = FORMATS.iter().map(|format| std::fs::read_to_string(folder.path().join(format.file)).unwrap().lines().count()).sum();
+        let lines: usize = FORMATS
+            .iter()
+            .map(|format| {
+                std::fs::read_to_string(folder.path().join(format.file))
+                    .unwrap()
+                    .lines()
+                    .count()
+            })
+            .sum();
         assert_eq!(lines as u64, expected.lines);
         assert!(expected.lines >= 2000 && expected.events() > 1500);
     }

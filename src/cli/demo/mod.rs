@@ -7,16 +7,16 @@ mod story;
 mod view;
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::loadtest::child::{Child, Launch, TempFolder};
+use crate::loadtest::signals::Signals;
 use crate::loadtest::{geo, http};
 use files::Files;
 use status::{Status, Target};
@@ -30,7 +30,12 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn command() -> Command {
-    let number = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help).value_parser(value_parser!(u64).range(1..=1_000_000));
+    let number = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .help(help)
+            .value_parser(value_parser!(u64).range(1..=1_000_000))
+    };
     Command::new("demo")
         .about("Shows the main job without set-up: live logs through pipelines/ into a stand-in for Elasticsearch")
         .after_help("With ELASTICSEARCH_URL set (and ELASTICSEARCH_API_KEY) it ships to that Elasticsearch.")
@@ -49,8 +54,13 @@ pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
     crate::telemetry::log::start("warn", "plain");
     let pipelines = pipelines(matches.get_one::<PathBuf>("pipelines"))?;
     let length = Duration::from_secs(matches.get_one("seconds").copied().unwrap_or(60));
-    let signals = count_signals()?;
-    let mut demo = Demo::start(&pipelines, matches.get_one("rate").copied().unwrap_or(2000), length)?;
+    let signals = Signals::watch()?;
+    let mut demo = Demo::start(
+        &pipelines,
+        matches.get_one("rate").copied().unwrap_or(2000),
+        length,
+        &signals,
+    )?;
     demo.ship(length, &signals)?;
     let arrived = demo.drain(&signals)?;
     demo.end(arrived)
@@ -59,42 +69,20 @@ pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
 /// The config to run.
 fn pipelines(given: Option<&PathBuf>) -> Result<PathBuf, String> {
     if let Some(given) = given {
-        return if given.exists() { Ok(given.clone()) } else { Err(format!("there is no {}: check `--pipelines`", given.display())) };
+        return if given.exists() {
+            Ok(given.clone())
+        } else {
+            Err(format!(
+                "there is no {}: check `--pipelines`",
+                given.display()
+            ))
+        };
     }
     let program = std::env::current_exe().unwrap_or_default();
     let places = std::iter::once(Path::new(".")).chain(program.ancestors().skip(1));
     let is_ours = |folder: &PathBuf| folder.join("90-output.conf").is_file();
     let found = places.map(|place| place.join("pipelines")).find(is_ours);
     found.ok_or_else(|| "the folder pipelines/ is neither here nor beside or above the program: name it with `--pipelines`".to_owned())
-}
-
-/// Counts the signals that ask for an end, from a thread of its own.
-fn count_signals() -> Result<Arc<AtomicU32>, String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let count = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&count);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    let streams = {
-        let _entered = runtime.enter();
-        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal)
-    };
-    let [mut interrupt, mut terminate, mut hangup] = match streams {
-        [Ok(interrupt), Ok(terminate), Ok(hangup)] => [interrupt, terminate, hangup],
-        _ => return Err("signals cannot be received".to_owned()),
-    };
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
-                }
-                counted.fetch_add(1, Relaxed);
-            }
-        });
-    });
-    Ok(count)
 }
 
 /// The demo at work. Its processes and its folder end with it, in this order.
@@ -110,15 +98,23 @@ struct Demo {
 
 impl Demo {
     /// Makes the folder, starts the sink and the shipper, and waits until the shipper answers.
-    fn start(pipelines: &Path, rate: u64, length: Duration) -> Result<Demo, String> {
+    fn start(
+        pipelines: &Path,
+        rate: u64,
+        length: Duration,
+        signals: &Signals,
+    ) -> Result<Demo, String> {
         let folder = TempFolder::new("demo")?;
         let logs = folder.path().join("logs");
-        std::fs::create_dir(&logs).map_err(|error| format!("cannot make {}: {error}", logs.display()))?;
+        std::fs::create_dir(&logs)
+            .map_err(|error| format!("cannot make {}: {error}", logs.display()))?;
         let (sink, target) = match std::env::var("ELASTICSEARCH_URL") {
             Ok(url) if !url.is_empty() => (None, Target::Elasticsearch(url)),
             _ => {
                 let arguments = ["sink", "--ids", "--listen", "127.0.0.1:0"].map(OsStr::new);
-                let mut sink = Launch::new("the sink", &arguments, folder.path().join("sink.messages"))?.start()?;
+                let mut sink =
+                    Launch::new("the sink", &arguments, folder.path().join("sink.messages"))?
+                        .start()?;
                 let address = sink.address()?;
                 (Some(sink), Target::Sink(address))
             }
@@ -129,8 +125,12 @@ impl Demo {
         let started = Instant::now();
         while let Err(error) = http::get(api, "/health/live") {
             shipper.check_alive()?;
+            signals.check()?;
             if started.elapsed() > START_LIMIT {
-                return Err(format!("the shipper does not answer: {error}{}", shipper.last_messages()));
+                return Err(format!(
+                    "the shipper does not answer: {error}{}",
+                    shipper.last_messages()
+                ));
             }
             std::thread::sleep(TICK);
         }
@@ -138,8 +138,19 @@ impl Demo {
             Target::Sink(_) => "the built-in sink".to_owned(),
             Target::Elasticsearch(_) => "the Elasticsearch of ELASTICSEARCH_URL".to_owned(),
         };
-        println!("logmill demo: live logs of an invented application, in 16 formats, to {named}");
-        Ok(Demo { shipper, sink, files, view: View::new(named, length), api, target, _folder: folder })
+        let formats = formats::FORMATS.len();
+        say(&format!(
+            "logmill demo: live logs of an invented application, in {formats} formats, to {named}\n"
+        ))?;
+        Ok(Demo {
+            shipper,
+            sink,
+            files,
+            view: View::new(named, length),
+            api,
+            target,
+            _folder: folder,
+        })
     }
 
     fn status(&self) -> Result<Status, String> {
@@ -153,13 +164,15 @@ impl Demo {
 
     fn show(&mut self, status: &Status) -> Result<(), String> {
         let expected = self.files.expected();
-        self.view.show(&expected, status).map_err(|error| format!("cannot write to the standard output: {error}"))
+        self.view
+            .show(&expected, status)
+            .map_err(|error| unheard(&error))
     }
 
     /// Writes lines and shows what becomes of them, until the time is over or a signal comes.
-    fn ship(&mut self, length: Duration, signals: &AtomicU32) -> Result<(), String> {
+    fn ship(&mut self, length: Duration, signals: &Signals) -> Result<(), String> {
         let started = Instant::now();
-        while started.elapsed() < length && signals.load(Relaxed) == 0 {
+        while started.elapsed() < length && signals.count() == 0 {
             self.files.write_due(length)?;
             if self.view.is_due() {
                 self.check_alive()?;
@@ -172,7 +185,7 @@ impl Demo {
     }
 
     /// Waits until every event has arrived, for as long as some still do; a second signal ends that. The last counts.
-    fn drain(&mut self, signals: &AtomicU32) -> Result<Status, String> {
+    fn drain(&mut self, signals: &Signals) -> Result<Status, String> {
         let (mut last, mut changed) = (0, Instant::now());
         loop {
             self.check_alive()?;
@@ -181,7 +194,7 @@ impl Demo {
                 (last, changed) = (status.total(), Instant::now());
             }
             let all = status.has_all(&self.files.expected());
-            if all || changed.elapsed() > PATIENCE || signals.load(Relaxed) > 1 {
+            if all || changed.elapsed() > PATIENCE || signals.count() > 1 {
                 // What comes twice comes late.
                 let status = if all { self.status()? } else { status };
                 self.show(&status)?;
@@ -197,34 +210,60 @@ impl Demo {
     /// Prints the summary; the exit code says whether everything arrived.
     fn end(self, mut status: Status) -> Result<ExitCode, String> {
         let expected = self.files.expected();
-        print!("{}", view::summary(&expected, &status, &self.shipper.warnings()));
+        say(&view::summary(&expected, &status, &self.shipper.warnings()))?;
         if let Target::Elasticsearch(url) = &self.target {
             match status::ask_elasticsearch(url) {
                 Ok(newest) => status.newest = newest,
-                Err(error) => println!("no documents to look at: {error}"),
+                Err(error) => say(&format!("no documents to look at: {error}\n"))?,
             }
         }
-        print!("{}", view::documents(&status));
+        say(&view::documents(&status))?;
         if let Some(missing) = view::missing(&expected, &status) {
             return Err(format!("not every line arrived: {missing}"));
         }
-        let more = status.total() - expected.events();
-        if more > 0 {
-            println!("\nEvery line arrived; {more} documents are there twice, sent again after an unclear answer.");
-        } else {
-            println!("\nEvery line arrived, each once and in the index of its family.");
+        match status.total().saturating_sub(expected.events()) {
+            0 => say("\nEvery line arrived, each once and in the index of its family.\n")?,
+            more => say(&format!(
+                "\nEvery line arrived; {more} documents are there twice, sent again after an unclear answer.\n"
+            ))?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// Writes to the standard output, which may be closed.
+fn say(text: &str) -> Result<(), String> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| unheard(&error))
+}
+
+fn unheard(error: &std::io::Error) -> String {
+    format!("cannot write to the standard output: {error}")
+}
+
 /// Starts the shipper.
-fn shipper(pipelines: &Path, folder: &Path, logs: &Path, api: SocketAddr, target: &Target) -> Result<Child, String> {
-    let (city, asn, data) = (folder.join("city.mmdb"), folder.join("asn.mmdb"), folder.join("data"));
+fn shipper(
+    pipelines: &Path,
+    folder: &Path,
+    logs: &Path,
+    api: SocketAddr,
+    target: &Target,
+) -> Result<Child, String> {
+    let (city, asn, data) = (
+        folder.join("city.mmdb"),
+        folder.join("asn.mmdb"),
+        folder.join("data"),
+    );
     geo::write_city(&city)?;
     geo::write_asn(&asn)?;
     let port = api.port().to_string();
-    let mut arguments = vec![OsStr::new("-f"), pipelines.as_os_str(), OsStr::new("--path.data"), data.as_os_str()];
+    let mut arguments = vec![
+        OsStr::new("-f"),
+        pipelines.as_os_str(),
+        OsStr::new("--path.data"),
+        data.as_os_str(),
+    ];
     arguments.extend(["--api.http.host", "127.0.0.1", "--api.http.port", &port].map(OsStr::new));
     let mut launch = Launch::new("the shipper", &arguments, folder.join("shipper.messages"))?
         .env("PROJECT_AI_LOGS", logs)
@@ -232,11 +271,18 @@ fn shipper(pipelines: &Path, folder: &Path, logs: &Path, api: SocketAddr, target
         .env("GEOIP_CITY_DB", city)
         .env("GEOIP_ASN_DB", asn);
     // Settings of the machine's real pipelines have no place in the demo.
-    for name in ["PROJECT_AI_MAX_AGE", "PROJECT_AI_MAX_AHEAD", "PROJECT_AI_CLOSE_OLDER", "PROJECT_AI_AUDIT_INDEX"] {
+    for name in [
+        "PROJECT_AI_MAX_AGE",
+        "PROJECT_AI_MAX_AHEAD",
+        "PROJECT_AI_CLOSE_OLDER",
+        "PROJECT_AI_AUDIT_INDEX",
+    ] {
         launch = launch.without_env(name);
     }
     if let Target::Sink(address) = target {
-        launch = launch.env("ELASTICSEARCH_URL", format!("http://{address}")).without_env("ELASTICSEARCH_API_KEY");
+        launch = launch
+            .env("ELASTICSEARCH_URL", format!("http://{address}"))
+            .without_env("ELASTICSEARCH_API_KEY");
     }
     launch.start()
 }

@@ -16,7 +16,12 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Family; 4] = [Family::Persona, Family::Security, Family::Ethics, Family::Logs];
+    pub(super) const ALL: [Family; 4] = [
+        Family::Persona,
+        Family::Security,
+        Family::Ethics,
+        Family::Logs,
+    ];
 
     /// Its indices without the day.
     pub(super) fn index(self) -> &'static str {
@@ -61,7 +66,10 @@ impl Moment {
         let now = Timestamp::now().truncated_to_millis();
         let mut iso = Vec::with_capacity(24);
         now.write_iso8601(&mut iso);
-        Moment { iso: String::from_utf8(iso).unwrap_or_default(), millis: now.to_millis() }
+        Moment {
+            iso: String::from_utf8(iso).unwrap_or_default(),
+            millis: now.to_millis(),
+        }
     }
 
     fn part(&self, from: usize, to: usize) -> &str {
@@ -75,7 +83,12 @@ impl Moment {
 
     /// `2026-04-20 15:30:45,123`.
     pub(super) fn comma(&self) -> String {
-        format!("{} {},{}", self.part(0, 10), self.part(11, 19), self.part(20, 23))
+        format!(
+            "{} {},{}",
+            self.part(0, 10),
+            self.part(11, 19),
+            self.part(20, 23)
+        )
     }
 
     /// `2026-04-20 15:30:45`.
@@ -95,9 +108,21 @@ impl Moment {
 
     /// `20/Apr/2026` and the time of day behind a separator.
     pub(super) fn common_log(&self, separator: char) -> String {
-        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let month = self.part(5, 7).parse::<usize>().ok().and_then(|month| MONTHS.get(month.checked_sub(1)?)).unwrap_or(&"Jan");
-        format!("{}/{month}/{}{separator}{}", self.part(8, 10), self.part(0, 4), self.part(11, 19))
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let month = self
+            .part(5, 7)
+            .parse::<usize>()
+            .ok()
+            .and_then(|month| MONTHS.get(month.checked_sub(1)?))
+            .unwrap_or(&"Jan");
+        format!(
+            "{}/{month}/{}{separator}{}",
+            self.part(8, 10),
+            self.part(0, 4),
+            self.part(11, 19)
+        )
     }
 
     /// `20260420:153045.123`.
@@ -119,7 +144,16 @@ pub(super) struct Story {
     pub known_address: bool,
 }
 
-pub(super) const USERS: [&str; 8] = ["amara", "benedikt", "chen", "dolores", "emeka", "farah", "svc-index", "svc-mirror"];
+pub(super) const USERS: [&str; 8] = [
+    "amara",
+    "benedikt",
+    "chen",
+    "dolores",
+    "emeka",
+    "farah",
+    "svc-index",
+    "svc-mirror",
+];
 pub(super) const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 pub(super) const LAWS: [&str; 4] = ["Zeroth", "First", "Second", "Third"];
 pub(super) const GATES: [&str; 3] = ["prompt_gate", "upload_gate", "egress_gate"];
@@ -147,7 +181,10 @@ impl World {
             rng: Rng::new(seed),
             expected: Expected::default(),
             now: Moment::now(),
-            chain: Chain { number: 0, previous_hash: "GENESIS".to_owned() },
+            chain: Chain {
+                number: 0,
+                previous_hash: "GENESIS".to_owned(),
+            },
             override_header: false,
         }
     }
@@ -198,31 +235,75 @@ impl World {
             let kind = *self.rng.pick(&["chat", "trait_change", "greeting"]);
             json!({"component": "persona", "interaction_type": kind, "user": self.user()})
         };
-        story("INFO", "app.persona", "The persona's state moved".to_owned(), fields, Family::Persona, false)
+        story(
+            "INFO",
+            "app.persona",
+            "The persona's state moved".to_owned(),
+            fields,
+            Family::Persona,
+            false,
+        )
     }
 
     fn law(&mut self) -> Story {
-        let (law, severity, user) = (*self.rng.pick(&LAWS), *self.rng.pick(&SEVERITIES), self.user());
+        let (law, severity, user) = (
+            *self.rng.pick(&LAWS),
+            *self.rng.pick(&SEVERITIES),
+            self.user(),
+        );
         if self.rng.chance(60) {
             let fields = json!({"component": "four-laws", "result": "allowed", "user": user, "action": "send_report"});
-            return story("INFO", "app.ethics", "Action weighed and allowed".to_owned(), fields, Family::Ethics, false);
+            return story(
+                "INFO",
+                "app.ethics",
+                "Action weighed and allowed".to_owned(),
+                fields,
+                Family::Ethics,
+                false,
+            );
         }
         let fields = json!({"component": "four-laws", "result": "denied", "law_violated": law, "severity": severity, "user": user, "action": "erase_archive"});
-        story("WARNING", "app.ethics", format!("Refused: the {law} Law forbids it"), fields, Family::Ethics, false)
+        story(
+            "WARNING",
+            "app.ethics",
+            format!("Refused: the {law} Law forbids it"),
+            fields,
+            Family::Ethics,
+            false,
+        )
     }
 
     fn login(&mut self) -> Story {
         let ((address, known), user) = (self.address(), self.user());
-        let reason = *self.rng.pick(&["invalid_password", "account_locked", "expired", "mfa_failed"]);
+        let reason = *self.rng.pick(&[
+            "invalid_password",
+            "account_locked",
+            "expired",
+            "mfa_failed",
+        ]);
         let fields = json!({"component": "authentication", "user": user, "reason": reason, "source_ip": address});
-        story("WARNING", "app.login", format!("Login of {user} failed: {reason}"), fields, Family::Security, known)
+        story(
+            "WARNING",
+            "app.login",
+            format!("Login of {user} failed: {reason}"),
+            fields,
+            Family::Security,
+            known,
+        )
     }
 
     fn blocked(&mut self) -> Story {
         let (address, known) = self.address();
         let (attack, gate) = (*self.rng.pick(&ATTACKS), *self.rng.pick(&GATES));
         let fields = json!({"component": "cerberus", "attack_type": attack, "gate": gate, "source_ip": address});
-        story("WARNING", "app.cerberus", format!("{gate} stopped an attempt at {attack}"), fields, Family::Security, known)
+        story(
+            "WARNING",
+            "app.cerberus",
+            format!("{gate} stopped an attempt at {attack}"),
+            fields,
+            Family::Security,
+            known,
+        )
     }
 
     fn incident(&mut self) -> Story {
@@ -231,17 +312,39 @@ impl World {
             "component": "security", "severity": *self.rng.pick(&SEVERITIES), "event_type": *self.rng.pick(&["anomaly", "probe", "breach_attempt"]),
             "source": "edge", "source_ip": address,
         });
-        story("ERROR", "app.security", "Something unusual at the edge".to_owned(), fields, Family::Security, known)
+        story(
+            "ERROR",
+            "app.security",
+            "Something unusual at the edge".to_owned(),
+            fields,
+            Family::Security,
+            known,
+        )
     }
 
     fn vault(&mut self) -> Story {
-        let fields = json!({"component": "black-vault", "user": self.user(), "content_hash": self.hex(64)});
-        story("CRITICAL", "app.vault", "A sealed item was asked for".to_owned(), fields, Family::Security, false)
+        let fields =
+            json!({"component": "black-vault", "user": self.user(), "content_hash": self.hex(64)});
+        story(
+            "CRITICAL",
+            "app.vault",
+            "A sealed item was asked for".to_owned(),
+            fields,
+            Family::Security,
+            false,
+        )
     }
 
     fn emergency(&mut self) -> Story {
         let fields = json!({"component": "emergency", "protocol_type": *self.rng.pick(&["lockdown", "safe_mode"])});
-        story("CRITICAL", "app.security", "Emergency drill".to_owned(), fields, Family::Security, false)
+        story(
+            "CRITICAL",
+            "app.security",
+            "Emergency drill".to_owned(),
+            fields,
+            Family::Security,
+            false,
+        )
     }
 
     fn memory(&mut self) -> Story {
@@ -249,7 +352,14 @@ impl World {
             "component": "memory", "query_type": *self.rng.pick(&["search", "recall", "store"]), "status": "success",
             "duration_seconds": self.rng.thousandths(),
         });
-        story("DEBUG", "app.memory", "Memory asked".to_owned(), fields, Family::Logs, false)
+        story(
+            "DEBUG",
+            "app.memory",
+            "Memory asked".to_owned(),
+            fields,
+            Family::Logs,
+            false,
+        )
     }
 
     fn request(&mut self) -> Story {
@@ -260,19 +370,46 @@ impl World {
             "api": {"duration": self.rng.range(1, 2000)}, "source_ip": address,
         });
         let level = if status >= 500 { "ERROR" } else { "INFO" };
-        story(level, "app.api", format!("GET {path} -> {status}"), fields, Family::Logs, known)
+        story(
+            level,
+            "app.api",
+            format!("GET {path} -> {status}"),
+            fields,
+            Family::Logs,
+            known,
+        )
     }
 }
 
-pub(super) const PATHS: [&str; 5] = ["/v1/dialogue", "/v1/memory", "/v1/permits", "/healthz", "/v1/reports"];
+pub(super) const PATHS: [&str; 5] = [
+    "/v1/dialogue",
+    "/v1/memory",
+    "/v1/permits",
+    "/healthz",
+    "/v1/reports",
+];
 pub(super) const STATUSES: [u16; 8] = [200, 200, 200, 200, 302, 403, 404, 500];
 
-fn story(level: &'static str, logger: &'static str, message: String, fields: Value, family: Family, known_address: bool) -> Story {
+fn story(
+    level: &'static str,
+    logger: &'static str,
+    message: String,
+    fields: Value,
+    family: Family,
+    known_address: bool,
+) -> Story {
     let fields = match fields {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    Story { level, logger, message, fields, family, known_address }
+    Story {
+        level,
+        logger,
+        message,
+        fields,
+        family,
+        known_address,
+    }
 }
 
 #[cfg(test)]
@@ -281,7 +418,10 @@ mod tests {
 
     #[test]
     fn a_moment_is_written_in_every_notation() {
-        let moment = Moment { iso: "2026-04-20T15:30:45.007Z".to_owned(), millis: 1_776_699_045_007 };
+        let moment = Moment {
+            iso: "2026-04-20T15:30:45.007Z".to_owned(),
+            millis: 1_776_699_045_007,
+        };
         assert_eq!(moment.epoch().to_string(), "1776699045.007");
         assert_eq!(moment.comma(), "2026-04-20 15:30:45,007");
         assert_eq!(moment.seconds(), "2026-04-20 15:30:45");

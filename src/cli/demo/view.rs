@@ -28,12 +28,23 @@ pub(super) struct View {
 impl View {
     pub(super) fn new(target: String, length: Duration) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        View { terminal, target, started: Instant::now(), length, shown: None, height: 0 }
+        View {
+            terminal,
+            target,
+            started: Instant::now(),
+            length,
+            shown: None,
+            height: 0,
+        }
     }
 
     /// Whether it is time to show the progress again.
     pub(super) fn is_due(&self) -> bool {
-        let every = if self.terminal { TABLE_EVERY } else { LINE_EVERY };
+        let every = if self.terminal {
+            TABLE_EVERY
+        } else {
+            LINE_EVERY
+        };
         self.shown.map_or(self.started, |(at, ..)| at).elapsed() >= every
     }
 
@@ -44,10 +55,19 @@ impl View {
     pub(super) fn show(&mut self, expected: &Expected, status: &Status) -> std::io::Result<()> {
         let (at, lines, documents) = self.shown.unwrap_or((self.started, 0, 0));
         let seconds = at.elapsed().as_secs_f64().max(0.001);
-        let per_second = |count: u64, before: u64| (count.saturating_sub(before) as f64 / seconds).round() as u64;
-        let rates = [per_second(expected.lines, lines), per_second(status.total(), documents)];
+        let per_second = |count: u64, before: u64| {
+            (count.saturating_sub(before) as f64 / seconds).round() as u64
+        };
+        let rates = [
+            per_second(expected.lines, lines),
+            per_second(status.total(), documents),
+        ];
         self.shown = Some((Instant::now(), expected.lines, status.total()));
-        let text = if self.terminal { self.table(expected, status, rates) } else { self.line(expected, status, rates) };
+        let text = if self.terminal {
+            self.table(expected, status, rates)
+        } else {
+            self.line(expected, status, rates)
+        };
         let mut out = std::io::stdout().lock();
         if self.terminal && self.height > 0 {
             write!(out, "\x1b[{}A\x1b[J", self.height)?;
@@ -75,7 +95,7 @@ impl View {
         let mut text = format!(
             "\x1b[1mlogmill demo\x1b[0m   live logs → pipelines → {}   {} of {} s, ctrl-c ends it\n\
              \n  written    {:>12} lines      {:>9}/s\n  delivered  {:>12} documents  {:>9}/s   of {} events\n\
-             \x20 GeoIP hits {:>12}\n  lag        {:>12} bytes\n  set aside  {:>12}            errors {}, tagged {}\n\n",
+             \x20 GeoIP hits {:>12}\n  lag        {:>12} bytes\n  set aside  {:>12}            errors {}, undecodable {}\n\n",
             self.target,
             self.started.elapsed().as_secs(),
             self.length.as_secs(),
@@ -88,7 +108,7 @@ impl View {
             grouped(status.lag_bytes),
             grouped(status.set_aside),
             status.errors,
-            status.tagged,
+            status.undecodable,
         );
         push_indices(&mut text, status);
         text
@@ -119,13 +139,13 @@ fn push_indices(text: &mut String, status: &Status) {
 /// The end of the demo in words, without the documents to look at.
 pub(super) fn summary(expected: &Expected, status: &Status, warnings: &[String]) -> String {
     let mut text = format!(
-        "\n{} lines written, {} events in them; {} documents delivered, {} set aside, {} tagged as failed, {} errors.\n\
+        "\n{} lines written, {} events in them; {} documents delivered, {} set aside, {} undecodable, {} errors.\n\
          GeoIP hits: {} of {} (the networks are invented, the demo wrote the databases itself).\nDocuments per index:\n",
         grouped(expected.lines),
         grouped(expected.events()),
         grouped(status.total()),
         grouped(status.set_aside),
-        grouped(status.tagged),
+        grouped(status.undecodable),
         status.errors,
         grouped(status.geoip_hits),
         // Each address is looked up for its place and for its network.
@@ -141,8 +161,19 @@ pub(super) fn summary(expected: &Expected, status: &Status, warnings: &[String])
 /// Up to three documents of different indices.
 pub(super) fn documents(status: &Status) -> String {
     // Security first: it tells most.
-    let order = [Family::Security, Family::Logs, Family::Persona, Family::Ethics];
-    let newest = order.iter().filter_map(|family| status.newest.iter().rev().find(|(index, _)| index.starts_with(family.index())));
+    let order = [
+        Family::Security,
+        Family::Logs,
+        Family::Persona,
+        Family::Ethics,
+    ];
+    let newest = order.iter().filter_map(|family| {
+        status
+            .newest
+            .iter()
+            .rev()
+            .find(|(index, _)| index.starts_with(family.index()))
+    });
     let mut text = String::new();
     for (index, document) in newest.take(3) {
         let _ = writeln!(text, "\n{index}\n{}", pretty(document));
@@ -171,22 +202,46 @@ mod tests {
 
     #[test]
     fn thousands_stand_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345, "12,345"), (123_456, "123,456"), (1_234_567, "1,234,567")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (12_345, "12,345"),
+            (123_456, "123,456"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(grouped(number), text);
         }
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let expected = Expected { lines: 9, families: [1, 2, 3, 3], known_addresses: 0 };
+        let expected = Expected {
+            lines: 9,
+            families: [1, 2, 3, 3],
+            known_addresses: 0,
+        };
         let mut status = Status::default();
-        status.documents.insert("project-ai-persona-2026.01.01".to_owned(), 1);
-        status.documents.insert("project-ai-security-2026.01.01".to_owned(), 2);
-        status.documents.insert("project-ai-ethics-2026.01.01".to_owned(), 2);
-        status.documents.insert("project-ai-ethics-2026.01.02".to_owned(), 2);
-        assert_eq!(missing(&expected, &status).as_deref(), Some("project-ai-logs has 0 of 3"));
+        status
+            .documents
+            .insert("project-ai-persona-2026.01.01".to_owned(), 1);
+        status
+            .documents
+            .insert("project-ai-security-2026.01.01".to_owned(), 2);
+        status
+            .documents
+            .insert("project-ai-ethics-2026.01.01".to_owned(), 2);
+        status
+            .documents
+            .insert("project-ai-ethics-2026.01.02".to_owned(), 2);
+        assert_eq!(
+            missing(&expected, &status).as_deref(),
+            Some("project-ai-logs has 0 of 3")
+        );
         assert!(!status.has_all(&expected));
-        status.documents.insert("project-ai-logs-2026.01.02".to_owned(), 3);
+        status
+            .documents
+            .insert("project-ai-logs-2026.01.02".to_owned(), 3);
         assert_eq!(missing(&expected, &status), None);
         assert!(status.has_all(&expected));
     }

@@ -10,7 +10,7 @@ mod record;
 mod render;
 #[cfg(test)]
 mod tests;
-mod writer;
+pub mod writer;
 
 use std::any::Any;
 use std::net::IpAddr;

@@ -12,7 +12,6 @@ mod tests;
 mod watch;
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -455,7 +454,7 @@ impl FileInput {
             positions: Arc::clone(&positions),
             metrics,
             fields: Arc::clone(&self.fields),
-            host: host_name(),
+            host: crate::inputs::hostname(),
         };
         Ok((FileSource::new(Arc::new(shared), watch), positions))
     }
@@ -482,15 +481,4 @@ impl Input for FileInput {
     fn replayable(&self) -> bool {
         true
     }
-}
-
-/// The name of this machine.
-fn host_name() -> String {
-    ["/proc/sys/kernel/hostname", "/etc/hostname"]
-        .into_iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .chain(std::env::var("HOSTNAME"))
-        .map(|name| name.trim().to_owned())
-        .find(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }
