@@ -39,14 +39,31 @@ const EVENT: &str = r#"{"timestamp":"2026-04-20T15:30:45.123Z","level":"INFO","l
 /// Runs a config to its end and returns the allocations that it took.
 fn allocations(config: &str) -> u64 {
     let source = logmill::language::SourceMap::single("test", config).expect("small");
-    let settings = Settings { max_record_bytes: 16 << 20, ..Settings::default() };
+    let settings = Settings {
+        max_record_bytes: 16 << 20,
+        ..Settings::default()
+    };
     let compiled = compile(
         &source,
-        &PlanOptions { catalogue: logmill::catalogue::CATALOGUE, settings: &settings, environment: &|_| None, parse: logmill::language::ParseOptions::default() },
+        &PlanOptions {
+            catalogue: logmill::catalogue::CATALOGUE,
+            settings: &settings,
+            environment: &|_| None,
+            parse: logmill::language::ParseOptions::default(),
+        },
     );
-    let plan = compiled.plan.unwrap_or_else(|| panic!("{}", logmill::language::render(&compiled.diagnostics, &source, false)));
+    let plan = compiled.plan.unwrap_or_else(|| {
+        panic!(
+            "{}",
+            logmill::language::render(&compiled.diagnostics, &source, false)
+        )
+    });
     let data = tempfile::tempdir().expect("temp dir");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("runtime");
     let options = RunOptions {
         workers: 1,
         data_dir: data.path().to_path_buf(),
@@ -65,7 +82,9 @@ fn allocations(config: &str) -> u64 {
 
 /// Allocations per event, with what the start costs taken off.
 fn per_event(codec: &str, message: &str, filters: &str) -> f64 {
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let config = |count: u32| {
         format!(
             "input {{ generator {{ count => {count} codec => {codec} message => '{message}' }} }}
@@ -84,7 +103,12 @@ fn database() -> tempfile::NamedTempFile {
     let record = serde_json::json!({"city": {"names": {"en": "London"}}, "country": {"iso_code": "GB", "names": {"en": "United Kingdom"}}, "location": {"latitude": 51.5, "longitude": -0.1}});
     writer.insert("81.2.69.0/24", &record).expect("inserts");
     let mut file = tempfile::NamedTempFile::new().expect("temp file");
-    file.write_all(&writer.write("Test-City", "for tests", 1_700_000_000).expect("writes")).expect("writes");
+    file.write_all(
+        &writer
+            .write("Test-City", "for tests", 1_700_000_000)
+            .expect("writes"),
+    )
+    .expect("writes");
     file
 }
 
@@ -93,14 +117,21 @@ const ROUTE: &str = r#"if [component] == "ai-persona" { mutate { replace => { "[
 #[test]
 fn json_route_geoip_encode() {
     let database = database();
-    let geoip = format!("geoip {{ source => source_ip target => source database => \"{}\" }}", database.path().display());
+    let geoip = format!(
+        "geoip {{ source => source_ip target => source database => \"{}\" }}",
+        database.path().display()
+    );
     let rate = per_event("json", EVENT, &format!("{ROUTE} {geoip}"));
     assert!(rate < 0.1, "{rate} allocations per event");
 }
 
 #[test]
 fn plain_codec_and_json_filter() {
-    let rate = per_event("plain", EVENT, &format!("json {{ source => \"message\" }} {ROUTE}"));
+    let rate = per_event(
+        "plain",
+        EVENT,
+        &format!("json {{ source => \"message\" }} {ROUTE}"),
+    );
     assert!(rate < 0.1, "{rate} allocations per event");
 }
 
@@ -113,7 +144,9 @@ fn unknown_keys_cost_none_either() {
 
 #[test]
 fn the_counter_counts() {
-    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = ONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let before = ALLOCATIONS.load(Relaxed);
     std::hint::black_box(vec![1_u8; 100]);
     assert!(ALLOCATIONS.load(Relaxed) > before);

@@ -11,7 +11,11 @@ use common::{Running, filter, json_filter, logmill, repository};
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let output = logmill().args(args).output().expect("runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
 }
 
 #[test]
@@ -37,13 +41,25 @@ fn five_errors_are_named_at_once() {
     let config = "input { stdn { } }\nfilter {\n  grok { patern => \"x\" }\n  mutate { convert => { \"a\" => \"integr\" } }\n  date { }\n}\noutput { elasticsearch { index => \"%{[a}\" } }\n";
     let (code, _, error) = run(&["-t", "-e", config]);
     assert_eq!(code, Some(1));
-    for (line, word) in [(1, "stdn"), (3, "patern"), (4, "integr"), (5, "match"), (7, "[a")] {
-        assert!(error.contains(&format!(":{line}:")), "line {line} is not named: {error}");
+    for (line, word) in [
+        (1, "stdn"),
+        (3, "patern"),
+        (4, "integr"),
+        (5, "match"),
+        (7, "[a"),
+    ] {
+        assert!(
+            error.contains(&format!(":{line}:")),
+            "line {line} is not named: {error}"
+        );
         assert!(error.contains(word), "{word} is not named: {error}");
     }
     assert!(error.contains("did you mean `match`?"), "{error}");
     let (_, _, json) = run(&["-t", "-e", config, "--diagnostics.format", "json"]);
-    let errors: Vec<serde_json::Value> = json.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let errors: Vec<serde_json::Value> = json
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
     assert!(errors.len() >= 5, "{json}");
 }
 
@@ -67,7 +83,10 @@ fn a_data_folder_belongs_to_one_process() {
             .expect("starts"),
     );
     let _open = first.0.stdin.take();
-    assert!(common::wait(Duration::from_secs(5), || data.path().join(".lock").exists()));
+    assert!(common::wait(Duration::from_secs(5), || data
+        .path()
+        .join(".lock")
+        .exists()));
     std::thread::sleep(Duration::from_millis(200));
     let (code, _, error) = run(&["-e", "", "--api.enabled", "false", "--path.data", path]);
     assert_eq!(code, Some(1));
@@ -78,7 +97,13 @@ fn a_data_folder_belongs_to_one_process() {
 fn each_event_leaves_without_waiting_for_more() {
     let data = tempfile::tempdir().expect("temp dir");
     let mut child = logmill()
-        .args(["-e", &json_filter(""), "--api.enabled", "false", "--path.data"])
+        .args([
+            "-e",
+            &json_filter(""),
+            "--api.enabled",
+            "false",
+            "--path.data",
+        ])
         .arg(data.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -102,14 +127,23 @@ fn a_stop_signal_drains_and_ends() {
     let data = tempfile::tempdir().expect("temp dir");
     let mut running = Running(
         logmill()
-            .args(["-e", "input { generator { count => 0 } } output { null { } }", "--api.enabled", "false", "--path.data"])
+            .args([
+                "-e",
+                "input { generator { count => 0 } } output { null { } }",
+                "--api.enabled",
+                "false",
+                "--path.data",
+            ])
             .arg(data.path())
             .stderr(Stdio::null())
             .spawn()
             .expect("starts"),
     );
     std::thread::sleep(Duration::from_millis(500));
-    assert!(running.0.try_wait().expect("state").is_none(), "it ended by itself");
+    assert!(
+        running.0.try_wait().expect("state").is_none(),
+        "it ended by itself"
+    );
     assert_eq!(running.stop(), Some(0));
 }
 
@@ -127,11 +161,32 @@ fn bad_lines_arrive_flagged_beside_their_neighbours() {
 #[test]
 fn the_release_binary_needs_the_c_library_only() {
     let binary = env!("CARGO_BIN_EXE_logmill");
-    let output = std::process::Command::new("ldd").arg(binary).output().expect("ldd");
+    let output = std::process::Command::new("ldd")
+        .arg(binary)
+        .output()
+        .expect("ldd");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     for line in text.lines() {
-        let name = line.split_whitespace().next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-        let known = ["linux-vdso", "libc.so", "libm.so", "libgcc_s.so", "ld-linux", "libpthread.so", "libdl.so", "statically"];
-        assert!(name.is_empty() || known.iter().any(|known| name.starts_with(known)), "{line}");
+        let name = line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
+        let known = [
+            "linux-vdso",
+            "libc.so",
+            "libm.so",
+            "libgcc_s.so",
+            "ld-linux",
+            "libpthread.so",
+            "libdl.so",
+            "statically",
+        ];
+        assert!(
+            name.is_empty() || known.iter().any(|known| name.starts_with(known)),
+            "{line}"
+        );
     }
 }

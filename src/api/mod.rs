@@ -34,9 +34,19 @@ struct Api {
 ///
 /// # Errors
 /// A sentence, when no port is free or the setting makes no sense.
-pub async fn serve(host: &str, port: &str, pipeline: &str, name: &str, shared: Arc<Shared>) -> Result<SocketAddr, String> {
+pub async fn serve(
+    host: &str,
+    port: &str,
+    pipeline: &str,
+    name: &str,
+    shared: Arc<Shared>,
+) -> Result<SocketAddr, String> {
     let (first, last) = port.split_once('-').unwrap_or((port, port));
-    let parse = |text: &str| text.trim().parse::<u16>().map_err(|_| format!("`api.http.port` cannot be `{port}`"));
+    let parse = |text: &str| {
+        text.trim()
+            .parse::<u16>()
+            .map_err(|_| format!("`api.http.port` cannot be `{port}`"))
+    };
     let mut listener = Err(format!("`api.http.port` cannot be `{port}`"));
     for number in parse(first)?..=parse(last)? {
         match TcpListener::bind((host, number)).await {
@@ -44,12 +54,21 @@ pub async fn serve(host: &str, port: &str, pipeline: &str, name: &str, shared: A
                 listener = Ok(bound);
                 break;
             }
-            Err(error) => listener = Err(format!("cannot listen on {host}:{port}: {error}; set `api.http.port` or `api.http.host`")),
+            Err(error) => {
+                listener = Err(format!(
+                    "cannot listen on {host}:{port}: {error}; set `api.http.port` or `api.http.host`"
+                ));
+            }
         }
     }
     let listener = listener?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let api = Arc::new(Api { shared, pipeline: pipeline.to_owned(), name: name.to_owned(), address });
+    let api = Arc::new(Api {
+        shared,
+        pipeline: pipeline.to_owned(),
+        name: name.to_owned(),
+        address,
+    });
     tokio::spawn(accept(listener, api));
     Ok(address)
 }
@@ -57,7 +76,9 @@ pub async fn serve(host: &str, port: &str, pipeline: &str, name: &str, shared: A
 async fn accept(listener: TcpListener, api: Arc<Api>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
@@ -84,20 +105,34 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn answer<B>(api: &Api, request: &Request<B>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return reply(StatusCode::METHOD_NOT_ALLOWED, JSON, api.error(request.uri().path(), 405, "Method Not Allowed"));
+        return reply(
+            StatusCode::METHOD_NOT_ALLOWED,
+            JSON,
+            api.error(request.uri().path(), 405, "Method Not Allowed"),
+        );
     }
     match request.uri().path() {
         "/" => reply(StatusCode::OK, JSON, api.base()),
-        "/metrics" => reply(StatusCode::OK, TEXT, metrics::render(&api.shared, &api.pipeline)),
+        "/metrics" => reply(
+            StatusCode::OK,
+            TEXT,
+            metrics::render(&api.shared, &api.pipeline),
+        ),
         "/health/live" => reply(StatusCode::OK, JSON, "{\"status\":\"alive\"}".to_owned()),
-        path => reply(StatusCode::NOT_FOUND, JSON, api.error(path, 404, "Not Found")),
+        path => reply(
+            StatusCode::NOT_FOUND,
+            JSON,
+            api.error(path, 404, "Not Found"),
+        ),
     }
 }
 
 fn reply(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -124,6 +159,7 @@ impl Api {
 
     #[allow(clippy::unused_self)]
     fn error(&self, path: &str, status: u16, message: &str) -> String {
-        serde_json::json!({"path": path, "status": status, "error": {"message": message}}).to_string()
+        serde_json::json!({"path": path, "status": status, "error": {"message": message}})
+            .to_string()
     }
 }

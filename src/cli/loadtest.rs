@@ -1,5 +1,6 @@
 //! `logmill loadtest`: what an event costs on this machine, with every document accounted for.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -86,11 +87,11 @@ fn text(report: &Report) -> String {
         ),
         None => report.geoip_hits.to_string(),
     };
-    let indices: String = report
-        .indices
-        .iter()
-        .map(|(name, count)| format!("    {count:>10}  {name}\n"))
-        .collect();
+    let mut indices = String::new();
+    for (name, count) in &report.indices {
+        // Writing to a string cannot fail.
+        let _ = writeln!(indices, "    {count:>10}  {name}");
+    }
     let arrived = if report.all_arrived {
         "every line, each in its index"
     } else {

@@ -46,7 +46,10 @@ fn usage(error: &clap::Error) -> ExitCode {
             ExitCode::SUCCESS
         }
         ErrorKind::UnknownArgument => {
-            let option = error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+            let option = error
+                .get(clap::error::ContextKind::InvalidArg)
+                .map(ToString::to_string)
+                .unwrap_or_default();
             eprintln!("ERROR: Unrecognised option '{option}'\n\nSee: 'logmill --help'");
             ExitCode::FAILURE
         }
@@ -62,26 +65,45 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs Logstash pipelines, unchanged and fast.")
         .disable_version_flag(true)
-        .arg(Arg::new("version").short('V').long("version").action(ArgAction::Version).help("Print the version"))
+        .arg(
+            Arg::new("version")
+                .short('V')
+                .long("version")
+                .action(ArgAction::Version)
+                .help("Print the version"),
+        )
         .args_conflicts_with_subcommands(true)
         .subcommand(demo::command())
         .subcommand(loadtest::command())
         .subcommand(plugin::command())
         .subcommand(sink::command());
     for spec in SETTINGS {
-        let mut arg = Arg::new(spec.name).long(spec.name).help(spec.help).hide(spec.works != Works::Yes);
+        let mut arg = Arg::new(spec.name)
+            .long(spec.name)
+            .help(spec.help)
+            .hide(spec.works != Works::Yes);
         if let Some(short) = spec.short {
             arg = arg.short(short);
         }
         arg = if spec.switch {
-            arg.action(ArgAction::Set).num_args(0..=1).default_missing_value("true").require_equals(true)
+            arg.action(ArgAction::Set)
+                .num_args(0..=1)
+                .default_missing_value("true")
+                .require_equals(true)
         } else {
-            arg.action(ArgAction::Set).value_name(value_name(spec.name)).allow_hyphen_values(true)
+            arg.action(ArgAction::Set)
+                .value_name(value_name(spec.name))
+                .allow_hyphen_values(true)
         };
         command = command.arg(arg);
     }
     command.arg(
-        Arg::new("setting").short('S').long("setting").hide(true).action(ArgAction::Append).value_name("NAME=VALUE"),
+        Arg::new("setting")
+            .short('S')
+            .long("setting")
+            .hide(true)
+            .action(ArgAction::Append)
+            .value_name("NAME=VALUE"),
     )
 }
 
@@ -101,7 +123,9 @@ fn values(matches: &ArgMatches) -> Result<Values, String> {
         }
     }
     for pair in matches.get_many::<String>("setting").into_iter().flatten() {
-        let (name, value) = pair.split_once('=').ok_or_else(|| format!("`-S {pair}`: write it as NAME=VALUE"))?;
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("`-S {pair}`: write it as NAME=VALUE"))?;
         values.give(name, value)?;
     }
     let folder = values.get("path.settings").to_owned();

@@ -21,7 +21,9 @@ pub(super) fn main(values: &Values) -> Result<ExitCode, String> {
     }
     let test = values.get("config.test_and_exit") == "true";
     let sources = sources(values)?;
-    let Some(plan) = plan(values, &sources, test)? else { return Ok(ExitCode::FAILURE) };
+    let Some(plan) = plan(values, &sources, test)? else {
+        return Ok(ExitCode::FAILURE);
+    };
     if values.get("config.debug") == "true" {
         log::info!("the plan:");
         eprint!("{}", plan.describe());
@@ -47,7 +49,9 @@ fn sources(values: &Values) -> Result<Sources, String> {
 /// Compiles and prints what there is to say; none when there were errors.
 fn plan(values: &Values, sources: &Sources, test: bool) -> Result<Option<Plan>, String> {
     let ecs = values.get("pipeline.ecs_compatibility");
-    let ecs = Ecs::parse(ecs).ok_or_else(|| format!("`pipeline.ecs_compatibility` must be disabled, v1 or v8, not `{ecs}`"))?;
+    let ecs = Ecs::parse(ecs).ok_or_else(|| {
+        format!("`pipeline.ecs_compatibility` must be disabled, v1 or v8, not `{ecs}`")
+    })?;
     let settings = Settings {
         ecs,
         data_dir: Some(values.get("path.data").into()),
@@ -59,13 +63,20 @@ fn plan(values: &Values, sources: &Sources, test: bool) -> Result<Option<Plan>, 
         "none" => EscapeStyle::None,
         "percent" => EscapeStyle::Percent,
         "ampersand" => EscapeStyle::Ampersand,
-        other => return Err(format!("`config.field_reference.escape_style` cannot be `{other}`")),
+        other => {
+            return Err(format!(
+                "`config.field_reference.escape_style` cannot be `{other}`"
+            ));
+        }
     };
     let options = PlanOptions {
         catalogue: crate::catalogue::CATALOGUE,
         settings: &settings,
         environment: &|name| std::env::var(name).ok(),
-        parse: ParseOptions { support_escapes: values.parse("config.support_escapes")?, escape_style },
+        parse: ParseOptions {
+            support_escapes: values.parse("config.support_escapes")?,
+            escape_style,
+        },
     };
     let compiled = compile(&sources.map, &options);
     print(&compiled.diagnostics, sources, values);
@@ -79,14 +90,21 @@ fn print(diagnostics: &[Diagnostic], sources: &Sources, values: &Values) {
     if values.get("diagnostics.format") == "json" {
         eprint!("{}", crate::language::to_json(diagnostics, &sources.map));
     } else {
-        eprint!("{}", crate::language::render(diagnostics, &sources.map, std::io::stderr().is_terminal()));
+        eprint!(
+            "{}",
+            crate::language::render(diagnostics, &sources.map, std::io::stderr().is_terminal())
+        );
     }
 }
 
 fn run_options(values: &Values) -> Result<RunOptions, String> {
     let defaults = RunOptions::default();
     let given = |name: &str| values.is_given(name) && !values.get(name).is_empty();
-    let workers = if given("pipeline.workers") { values.parse("pipeline.workers")? } else { defaults.workers };
+    let workers = if given("pipeline.workers") {
+        values.parse("pipeline.workers")?
+    } else {
+        defaults.workers
+    };
     if workers == 0 || workers > 1024 {
         return Err("`pipeline.workers` must be between 1 and 1024".to_owned());
     }
@@ -97,16 +115,26 @@ fn run_options(values: &Values) -> Result<RunOptions, String> {
         }
         "true" => true,
         "false" => false,
-        other => return Err(format!("`pipeline.ordered` must be auto, true or false, not `{other}`")),
+        other => {
+            return Err(format!(
+                "`pipeline.ordered` must be auto, true or false, not `{other}`"
+            ));
+        }
     };
     let _delay: u64 = values.parse("pipeline.batch.delay")?;
     Ok(RunOptions {
         workers,
         workers_given: given("pipeline.workers"),
         ordered,
-        batch_records: if given("pipeline.batch.size") { Some(values.parse("pipeline.batch.size")?) } else { None },
+        batch_records: if given("pipeline.batch.size") {
+            Some(values.parse("pipeline.batch.size")?)
+        } else {
+            None
+        },
         data_dir: values.get("path.data").into(),
-        block_bytes: values.parse::<usize>("pipeline.block.bytes")?.clamp(1024, 64 << 20),
+        block_bytes: values
+            .parse::<usize>("pipeline.block.bytes")?
+            .clamp(1024, 64 << 20),
         ..defaults
     })
 }
@@ -114,16 +142,28 @@ fn run_options(values: &Values) -> Result<RunOptions, String> {
 /// Holds the data folder for this process.
 fn lock_data(folder: &Path) -> Result<std::fs::File, String> {
     let remedy = "choose a writable folder with `--path.data`";
-    std::fs::create_dir_all(folder).map_err(|error| format!("cannot make the data folder {}: {error}; {remedy}", folder.display()))?;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        format!(
+            "cannot make the data folder {}: {error}; {remedy}",
+            folder.display()
+        )
+    })?;
     let path = folder.join(".lock");
-    let file = std::fs::File::create(&path).map_err(|error| format!("cannot write to the data folder {}: {error}; {remedy}", folder.display()))?;
+    let file = std::fs::File::create(&path).map_err(|error| {
+        format!(
+            "cannot write to the data folder {}: {error}; {remedy}",
+            folder.display()
+        )
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(format!(
             "the data folder {} is used by another logmill: stop it, or give this one its own with `--path.data`",
             folder.display()
         )),
-        Err(std::fs::TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}; {remedy}", path.display())),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(format!("cannot lock {}: {error}; {remedy}", path.display()))
+        }
     }
 }
 
@@ -178,7 +218,10 @@ fn run(values: &Values, plan: Plan, options: RunOptions) -> Result<ExitCode, Str
         log::warn!("lost at the stop: {lost}");
     }
     if ended.unanswered > 0 {
-        log::warn!("{} events had no answer when the time to stop was over; those of files are read again at the next start", ended.unanswered);
+        log::warn!(
+            "{} events had no answer when the time to stop was over; those of files are read again at the next start",
+            ended.unanswered
+        );
     }
     log::debug!("ran for {:?}", started.elapsed());
     crate::telemetry::log::flush(true);
@@ -189,12 +232,19 @@ fn run(values: &Values, plan: Plan, options: RunOptions) -> Result<ExitCode, Str
 
 fn node_name(values: &Values) -> String {
     let given = values.get("node.name");
-    if given.is_empty() { crate::inputs::hostname() } else { given.to_owned() }
+    if given.is_empty() {
+        crate::inputs::hostname()
+    } else {
+        given.to_owned()
+    }
 }
 
 async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         log::error!("signals cannot be received: stop the process with SIGKILL");
         return std::future::pending().await;
     };
@@ -205,6 +255,9 @@ async fn wait_for_signal() {
 }
 
 fn is_root() -> bool {
-    std::fs::read_to_string("/proc/self/status")
-        .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0")))
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status
+            .lines()
+            .any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+    })
 }

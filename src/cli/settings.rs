@@ -31,48 +31,180 @@ pub struct SettingSpec {
     pub works: Works,
 }
 
-const fn setting(name: &'static str, short: Option<char>, default: &'static str, help: &'static str) -> SettingSpec {
-    SettingSpec { name, short, switch: false, default, help, works: Works::Yes }
+const fn setting(
+    name: &'static str,
+    short: Option<char>,
+    default: &'static str,
+    help: &'static str,
+) -> SettingSpec {
+    SettingSpec {
+        name,
+        short,
+        switch: false,
+        default,
+        help,
+        works: Works::Yes,
+    }
 }
 
 const fn switch(name: &'static str, short: Option<char>, help: &'static str) -> SettingSpec {
-    SettingSpec { name, short, switch: true, default: "false", help, works: Works::Yes }
+    SettingSpec {
+        name,
+        short,
+        switch: true,
+        default: "false",
+        help,
+        works: Works::Yes,
+    }
 }
 
 const fn later(name: &'static str, default: &'static str) -> SettingSpec {
-    SettingSpec { name, short: None, switch: false, default, help: "", works: Works::NotYet }
+    SettingSpec {
+        name,
+        short: None,
+        switch: false,
+        default,
+        help: "",
+        works: Works::NotYet,
+    }
 }
 
 const fn idle(name: &'static str, default: &'static str) -> SettingSpec {
-    SettingSpec { name, short: None, switch: false, default, help: "", works: Works::NoEffect }
+    SettingSpec {
+        name,
+        short: None,
+        switch: false,
+        default,
+        help: "",
+        works: Works::NoEffect,
+    }
 }
 
 /// All settings. Those without a help text are known from the original only.
 pub const SETTINGS: &[SettingSpec] = &[
-    setting("path.config", Some('f'), "", "Config file, folder or glob; files are read in name order as one pipeline"),
-    setting("config.string", Some('e'), "", "Config text; without input it reads stdin, without output it writes to stdout"),
-    switch("config.test_and_exit", Some('t'), "Check the config, say \"Configuration OK\", and exit"),
-    setting("pipeline.workers", Some('w'), "", "Worker threads (default: one per core)"),
-    setting("pipeline.batch.size", Some('b'), "", "Most events in a batch (default: what fits a block of 1 MiB)"),
-    setting("pipeline.batch.delay", Some('u'), "50", "Longest wait for a batch to fill, milliseconds"),
-    setting("pipeline.ordered", None, "auto", "Keep the order of each stream: auto (when workers is 1), true, false"),
-    setting("pipeline.ecs_compatibility", None, "v8", "Field names: disabled, v1 or v8"),
-    setting("pipeline.id", None, "main", "Name of the pipeline, in metrics and logs"),
-    setting("pipeline.block.bytes", None, "1048576", "Size of a block of input, bytes (our own setting)"),
-    setting("pipeline.max_record_bytes", None, "16777216", "Longest record, bytes; longer ones are cut and flagged (our own setting)"),
-    setting("path.data", None, "data", "Folder for checkpoints; locked while a process uses it"),
+    setting(
+        "path.config",
+        Some('f'),
+        "",
+        "Config file, folder or glob; files are read in name order as one pipeline",
+    ),
+    setting(
+        "config.string",
+        Some('e'),
+        "",
+        "Config text; without input it reads stdin, without output it writes to stdout",
+    ),
+    switch(
+        "config.test_and_exit",
+        Some('t'),
+        "Check the config, say \"Configuration OK\", and exit",
+    ),
+    setting(
+        "pipeline.workers",
+        Some('w'),
+        "",
+        "Worker threads (default: one per core)",
+    ),
+    setting(
+        "pipeline.batch.size",
+        Some('b'),
+        "",
+        "Most events in a batch (default: what fits a block of 1 MiB)",
+    ),
+    setting(
+        "pipeline.batch.delay",
+        Some('u'),
+        "50",
+        "Longest wait for a batch to fill, milliseconds",
+    ),
+    setting(
+        "pipeline.ordered",
+        None,
+        "auto",
+        "Keep the order of each stream: auto (when workers is 1), true, false",
+    ),
+    setting(
+        "pipeline.ecs_compatibility",
+        None,
+        "v8",
+        "Field names: disabled, v1 or v8",
+    ),
+    setting(
+        "pipeline.id",
+        None,
+        "main",
+        "Name of the pipeline, in metrics and logs",
+    ),
+    setting(
+        "pipeline.block.bytes",
+        None,
+        "1048576",
+        "Size of a block of input, bytes (our own setting)",
+    ),
+    setting(
+        "pipeline.max_record_bytes",
+        None,
+        "16777216",
+        "Longest record, bytes; longer ones are cut and flagged (our own setting)",
+    ),
+    setting(
+        "path.data",
+        None,
+        "data",
+        "Folder for checkpoints; locked while a process uses it",
+    ),
     setting("path.settings", None, "", "Folder with logstash.yml"),
-    setting("log.level", None, "info", "fatal, error, warn, info, debug or trace"),
+    setting(
+        "log.level",
+        None,
+        "info",
+        "fatal, error, warn, info, debug or trace",
+    ),
     setting("log.format", None, "plain", "plain or json"),
     setting("api.enabled", None, "true", "Serve metrics over HTTP"),
-    setting("api.http.host", None, "127.0.0.1", "Address of the HTTP API"),
-    setting("api.http.port", None, "9600-9700", "Port of the HTTP API; of a range the first free one"),
-    setting("node.name", Some('n'), "", "Name of this process (default: the host's name)"),
-    setting("config.support_escapes", None, "false", "Decode \\n, \\t … in quoted strings"),
-    setting("config.field_reference.escape_style", None, "none", "none, percent or ampersand"),
+    setting(
+        "api.http.host",
+        None,
+        "127.0.0.1",
+        "Address of the HTTP API",
+    ),
+    setting(
+        "api.http.port",
+        None,
+        "9600-9700",
+        "Port of the HTTP API; of a range the first free one",
+    ),
+    setting(
+        "node.name",
+        Some('n'),
+        "",
+        "Name of this process (default: the host's name)",
+    ),
+    setting(
+        "config.support_escapes",
+        None,
+        "false",
+        "Decode \\n, \\t … in quoted strings",
+    ),
+    setting(
+        "config.field_reference.escape_style",
+        None,
+        "none",
+        "none, percent or ampersand",
+    ),
     switch("config.debug", None, "Print the plan at start"),
-    setting("allow_superuser", None, "true", "false: refuse to run as root"),
-    setting("diagnostics.format", None, "text", "How errors of a config are printed: text or json (our own setting)"),
+    setting(
+        "allow_superuser",
+        None,
+        "true",
+        "false: refuse to run as root",
+    ),
+    setting(
+        "diagnostics.format",
+        None,
+        "text",
+        "How errors of a config are printed: text or json (our own setting)",
+    ),
     later("config.reload.automatic", "false"),
     idle("config.reload.interval", "3s"),
     later("queue.type", "memory"),
@@ -84,7 +216,10 @@ pub const SETTINGS: &[SettingSpec] = &[
     idle("pipeline.recoverable", "false"),
     idle("pipeline.separate_logs", "false"),
     idle("pipeline.buffer.type", "heap"),
-    idle("pipeline.batch.output_chunking.growth_threshold_factor", "1000"),
+    idle(
+        "pipeline.batch.output_chunking.growth_threshold_factor",
+        "1000",
+    ),
     idle("pipeline.batch.metrics.sampling_mode", "minimal"),
     idle("path.logs", ""),
     idle("path.plugins", ""),
@@ -118,9 +253,14 @@ impl Values {
             return Err(format!("unknown setting `{name}`{hint}"));
         };
         if spec.works == Works::NotYet && value != spec.default {
-            return Err(format!("the setting `{name}` is not there yet: leave it at `{}`", spec.default));
+            return Err(format!(
+                "the setting `{name}` is not there yet: leave it at `{}`",
+                spec.default
+            ));
         }
-        self.given.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        self.given
+            .entry(name.to_owned())
+            .or_insert_with(|| value.to_owned());
         Ok(())
     }
 
@@ -136,15 +276,17 @@ impl Values {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
             };
-            let yaml: serde_yaml_ng::Value =
-                serde_yaml_ng::from_str(&text).map_err(|error| format!("{} is not YAML: {error}", path.display()))?;
+            let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text)
+                .map_err(|error| format!("{} is not YAML: {error}", path.display()))?;
             let mut flat = Vec::new();
             flatten("", &yaml, &mut flat);
             for (name, value) in flat {
-                let value = crate::language::substitute::replace(&value, &|name| std::env::var(name).ok())
-                    .map_err(|error| format!("{}: {error}", path.display()))?
-                    .unwrap_or(value);
-                self.give(&name, &value).map_err(|error| format!("{}: {error}", path.display()))?;
+                let value =
+                    crate::language::substitute::replace(&value, &|name| std::env::var(name).ok())
+                        .map_err(|error| format!("{}: {error}", path.display()))?
+                        .unwrap_or(value);
+                self.give(&name, &value)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
             }
             return Ok(());
         }
@@ -154,7 +296,12 @@ impl Values {
     /// The text of a setting; its default when it is not given.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
-        let default = || SETTINGS.iter().find(|spec| spec.name == name).map_or("", |spec| spec.default);
+        let default = || {
+            SETTINGS
+                .iter()
+                .find(|spec| spec.name == name)
+                .map_or("", |spec| spec.default)
+        };
         self.given.get(name).map_or_else(default, String::as_str)
     }
 
@@ -170,7 +317,8 @@ impl Values {
     /// A sentence that names the setting.
     pub fn parse<T: FromStr>(&self, name: &str) -> Result<T, String> {
         let text = self.get(name);
-        text.parse().map_err(|_| format!("`{name}` cannot be `{text}`"))
+        text.parse()
+            .map_err(|_| format!("`{name}` cannot be `{text}`"))
     }
 }
 
@@ -180,7 +328,11 @@ fn flatten(prefix: &str, value: &serde_yaml_ng::Value, out: &mut Vec<(String, St
         Value::Mapping(map) => {
             for (key, inner) in map {
                 let key = key.as_str().unwrap_or_default();
-                let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+                let name = if prefix.is_empty() {
+                    key.to_owned()
+                } else {
+                    format!("{prefix}.{key}")
+                };
                 flatten(&name, inner, out);
             }
         }

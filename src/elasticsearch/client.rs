@@ -15,7 +15,7 @@ use hyper::{Method, Request};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::{self, ClientConfig, ConfigError, Resolved};
-use super::pool::{self, Host, Sender};
+use super::pool::{self, Host, Link};
 use super::tls;
 
 /// Content type of everything that is sent.
@@ -24,6 +24,8 @@ pub const JSON: &str = "application/json";
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// Bodies shorter than this are sent as they are: gzip would save nothing.
 const GZIP_FROM: usize = 1024;
+/// A body this short is with the server, even when it refused the request early.
+const SURELY_READ: usize = 16 * 1024;
 /// Bodies longer than this are compressed off the I/O threads.
 const GZIP_ASIDE_FROM: usize = 64 * 1024;
 
@@ -438,13 +440,13 @@ impl Inner {
         loop {
             let kept = lease.host.take_idle();
             let reused = kept.is_some();
-            let mut sender = match kept {
-                Some(sender) => sender,
+            let mut link = match kept {
+                Some(link) => link,
                 None => pool::connect(endpoint, self.tls.as_ref(), self.connect_timeout)
                     .await
                     .map_err(not_sent)?,
             };
-            if sender.ready().await.is_err() {
+            if !link.is_ready().await {
                 if reused {
                     continue;
                 }
@@ -453,9 +455,10 @@ impl Inner {
                     cause: "closed at once".to_owned(),
                 }));
             }
-            match tokio::time::timeout_at(deadline, sender.try_send_request(request)).await {
+            match tokio::time::timeout_at(deadline, link.send(request)).await {
                 Ok(Ok(response)) => {
-                    lease.sender = Some(sender);
+                    lease.link = Some(link);
+                    lease.sent_bytes = call.body.as_ref().map_or(0, Bytes::len);
                     return Ok((response, deadline));
                 }
                 Ok(Err(mut error)) => match error.take_message() {
@@ -552,7 +555,9 @@ fn sentence_of(error: &dyn std::error::Error) -> String {
 /// The right to use one connection of a host; counts as load until dropped.
 struct Lease<'a> {
     host: &'a Host,
-    sender: Option<Sender>,
+    link: Option<Link>,
+    /// Length of the request's body.
+    sent_bytes: usize,
     route: Option<SemaphorePermit<'a>>,
 }
 
@@ -561,7 +566,8 @@ impl<'a> Lease<'a> {
         host.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             host,
-            sender: None,
+            link: None,
+            sent_bytes: 0,
             route: None,
         }
     }
@@ -604,9 +610,7 @@ impl Reply<'_> {
             };
             match frame {
                 None => {
-                    if let Some(sender) = self.lease.sender.take() {
-                        self.lease.host.keep(sender);
-                    }
+                    self.give_back();
                     return Ok(None);
                 }
                 Some(Ok(frame)) => {
@@ -621,6 +625,14 @@ impl Reply<'_> {
                     });
                 }
             }
+        }
+    }
+
+    /// Keeps the connection for the next request, unless the server may have refused without reading all of this one.
+    fn give_back(&mut self) {
+        let read_whole = self.status() < 400 || self.lease.sent_bytes < SURELY_READ;
+        if let Some(link) = self.lease.link.take_if(|_| read_whole) {
+            self.lease.host.keep(link);
         }
     }
 

@@ -7,27 +7,60 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::client::conn::http1;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use super::client::TransportError;
 use super::config::Endpoint;
 use super::tls;
 
-/// The sending half of a kept connection.
-pub(super) type Sender = http1::SendRequest<Full<Bytes>>;
+/// An open connection. Dropped, it is closed at once, whatever is still on its way.
+pub(super) struct Link {
+    sender: http1::SendRequest<Full<Bytes>>,
+    task: AbortHandle,
+}
+
+impl Link {
+    /// Waits until the connection takes a request; false when it never will.
+    ///
+    /// The wait is bounded, because a server that answered early may have stopped reading what was sent before.
+    pub async fn is_ready(&mut self) -> bool {
+        tokio::time::timeout(READY_LIMIT, self.sender.ready())
+            .await
+            .is_ok_and(|ready| ready.is_ok())
+    }
+
+    /// Sends a request; the error gives it back when nothing of it was sent.
+    pub async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        self.sender.try_send_request(request).await
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
 
 /// An idle connection older than this is closed rather than trusted: proxies forget silently.
 const IDLE_LIMIT: Duration = Duration::from_secs(55);
 /// Silence after which the kernel asks whether the peer is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a kept connection may take to become ready.
+const READY_LIMIT: Duration = Duration::from_secs(1);
 /// Largest read buffer of a connection, in bytes.
 const READ_BUFFER: usize = 512 * 1024;
 
 struct Idle {
-    sender: Sender,
+    link: Link,
     since: Instant,
 }
 
@@ -83,23 +116,23 @@ impl Host {
     }
 
     /// The idle connection used last, if it still stands.
-    pub fn take_idle(&self) -> Option<Sender> {
+    pub fn take_idle(&self) -> Option<Link> {
         let mut idle = self.idle_list();
-        while let Some(Idle { sender, since }) = idle.pop() {
-            if !sender.is_closed() && since.elapsed() < IDLE_LIMIT {
-                return Some(sender);
+        while let Some(Idle { link, since }) = idle.pop() {
+            if !link.sender.is_closed() && since.elapsed() < IDLE_LIMIT {
+                return Some(link);
             }
         }
         None
     }
 
     /// Keeps a connection whose answer was read to its end.
-    pub fn keep(&self, sender: Sender) {
-        if !sender.is_closed() {
+    pub fn keep(&self, link: Link) {
+        if !link.sender.is_closed() {
             let mut idle = self.idle_list();
-            idle.retain(|kept| !kept.sender.is_closed() && kept.since.elapsed() < IDLE_LIMIT);
+            idle.retain(|kept| !kept.link.sender.is_closed() && kept.since.elapsed() < IDLE_LIMIT);
             idle.push(Idle {
-                sender,
+                link,
                 since: Instant::now(),
             });
         }
@@ -117,7 +150,7 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     tls: Option<&tokio_rustls::TlsConnector>,
     limit: Duration,
-) -> Result<Sender, TransportError> {
+) -> Result<Link, TransportError> {
     match tokio::time::timeout(limit, open(endpoint, tls)).await {
         Ok(result) => result,
         Err(_) => Err(TransportError::ConnectTimeout {
@@ -130,7 +163,7 @@ pub(super) async fn connect(
 async fn open(
     endpoint: &Endpoint,
     tls: Option<&tokio_rustls::TlsConnector>,
-) -> Result<Sender, TransportError> {
+) -> Result<Link, TransportError> {
     let stream = open_tcp(endpoint).await?;
     let (Some(connector), Some(name)) =
         (tls.filter(|_| endpoint.tls), endpoint.server_name.clone())
@@ -192,7 +225,7 @@ async fn open_tcp(endpoint: &Endpoint) -> Result<TcpStream, TransportError> {
     Ok(stream)
 }
 
-async fn handshake<Io>(endpoint: &Endpoint, io: Io) -> Result<Sender, TransportError>
+async fn handshake<Io>(endpoint: &Endpoint, io: Io) -> Result<Link, TransportError>
 where
     Io: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
@@ -205,10 +238,13 @@ where
             cause: error.to_string(),
         })?;
     let shown = endpoint.shown.clone();
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             log::debug!("connection to {shown} ended: {error}");
         }
     });
-    Ok(sender)
+    Ok(Link {
+        sender,
+        task: task.abort_handle(),
+    })
 }

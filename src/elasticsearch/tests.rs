@@ -428,12 +428,43 @@ async fn slow_answers_end_at_the_limit() {
 }
 
 #[tokio::test]
+async fn an_early_refusal_of_a_large_body_does_not_block_the_next() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // Answers the head alone and never reads the rest.
+            let mut buffer = [0u8; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}")
+                .await;
+            open.push(stream);
+        }
+    });
+    let hosts = vec![address.to_string()];
+    let client = Client::new(&ClientConfig {
+        hosts,
+        compression_level: 0,
+        ..ClientConfig::default()
+    })
+    .unwrap();
+    let large = body("a", 0, 200_000);
+    let started = Instant::now();
+    for _ in 0..5 {
+        assert!(why(client.send_bulk(&large).await).contains("(401)"));
+    }
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
 async fn what_is_no_elasticsearch_is_said() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut buffer = [0u8; 65536];
+            let mut buffer = vec![0u8; 65536];
             let _ = stream.read(&mut buffer).await;
             let _ = stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n<html></html")

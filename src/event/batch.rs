@@ -231,8 +231,16 @@ impl Batch {
             parent: NONE,
             position,
         });
-        self.put_slot(id, slot::TIMESTAMP, Value::span(Kind::Time, 0, Space::Arena, 0, 0));
-        self.put_slot(id, slot::VERSION, Value::span(Kind::Str, PLAIN, Space::Plan, 0, 1));
+        self.put_slot(
+            id,
+            slot::TIMESTAMP,
+            Value::span(Kind::Time, 0, Space::Arena, 0, 0),
+        );
+        self.put_slot(
+            id,
+            slot::VERSION,
+            Value::span(Kind::Str, PLAIN, Space::Plan, 0, 1),
+        );
         id
     }
 
@@ -250,7 +258,8 @@ impl Batch {
             self.slots[id as usize * self.width + index] = self.deep_copy_keeping_source(value);
         }
         for word in 0..self.words {
-            self.masks[id as usize * self.words + word] = self.masks[of as usize * self.words + word];
+            self.masks[id as usize * self.words + word] =
+                self.masks[of as usize * self.words + word];
         }
         // The listed source fields name overflow entries of the first event, so the copy needs its own list.
         let mut moved = false;
@@ -263,7 +272,8 @@ impl Batch {
                 if !moved {
                     moved = true;
                     let start = self.fields.len();
-                    let range = from.fields_start as usize..(from.fields_start + from.fields_len) as usize;
+                    let range =
+                        from.fields_start as usize..(from.fields_start + from.fields_len) as usize;
                     self.fields.extend_from_within(range);
                     self.head_mut(id).fields_start = u32::try_from(start).unwrap_or(NONE);
                 }
@@ -281,7 +291,10 @@ impl Batch {
 
     fn deep_copy_keeping_source(&mut self, value: Value) -> Value {
         let copy = self.deep_copy(value);
-        Value { flags: copy.flags | (value.flags & ORIG), ..copy }
+        Value {
+            flags: copy.flags | (value.flags & ORIG),
+            ..copy
+        }
     }
 
     /// The run of the block that the event belongs to.
@@ -356,9 +369,20 @@ impl Batch {
         None
     }
 
-    pub(crate) fn append_overflow(&mut self, id: EventId, key: Value, hash: u32, value: Value) -> u32 {
+    pub(crate) fn append_overflow(
+        &mut self,
+        id: EventId,
+        key: Value,
+        hash: u32,
+        value: Value,
+    ) -> u32 {
         let at = u32::try_from(self.overflow.len()).unwrap_or(NONE - 1);
-        self.overflow.push(Over { key, hash, value, next: NONE });
+        self.overflow.push(Over {
+            key,
+            hash,
+            value,
+            next: NONE,
+        });
         let head = &mut self.heads[id as usize];
         if head.over_last == NONE {
             head.over_first = at;
@@ -393,9 +417,16 @@ impl Batch {
     #[must_use]
     pub fn bytes(&self, value: Value) -> &[u8] {
         match value.kind {
-            Kind::Str | Kind::EscStr | Kind::Int | Kind::Float | Kind::RawObject | Kind::RawArray => {
+            Kind::Str
+            | Kind::EscStr
+            | Kind::Int
+            | Kind::Float
+            | Kind::RawObject
+            | Kind::RawArray => {
                 let start = value.off as usize;
-                self.space(value.space).get(start..start + value.len as usize).unwrap_or_default()
+                self.space(value.space)
+                    .get(start..start + value.len as usize)
+                    .unwrap_or_default()
             }
             Kind::True => b"true",
             Kind::False => b"false",
@@ -414,7 +445,9 @@ impl Batch {
     /// The moment that a time value tells.
     #[must_use]
     pub fn time(&self, value: Value) -> Option<Timestamp> {
-        (value.kind == Kind::Time).then(|| self.times.get(value.off as usize).copied()).flatten()
+        (value.kind == Kind::Time)
+            .then(|| self.times.get(value.off as usize).copied())
+            .flatten()
     }
 
     /// `@timestamp`; none when it was removed.
@@ -433,7 +466,11 @@ impl Batch {
     /// Enters text (valid UTF-8) that was built outside the batch.
     #[inline]
     pub fn push(&mut self, text: &[u8]) -> Value {
-        let flags = if super::text::needs_escape(text) { 0 } else { PLAIN };
+        let flags = if super::text::needs_escape(text) {
+            0
+        } else {
+            PLAIN
+        };
         self.push_span(Kind::Str, flags, text)
     }
 
@@ -462,7 +499,11 @@ impl Batch {
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         super::render::java_double(number, &mut text);
-        let kind = if number.is_finite() { Kind::Float } else { Kind::Str };
+        let kind = if number.is_finite() {
+            Kind::Float
+        } else {
+            Kind::Str
+        };
         let value = self.push_span(kind, PLAIN, &text);
         self.scratch = text;
         value
@@ -476,7 +517,8 @@ impl Batch {
     }
 
     fn push_span(&mut self, kind: Kind, flags: u8, text: &[u8]) -> Value {
-        let (Ok(off), Ok(len)) = (u32::try_from(self.arena.len()), u32::try_from(text.len())) else {
+        let (Ok(off), Ok(len)) = (u32::try_from(self.arena.len()), u32::try_from(text.len()))
+        else {
             return Value::NULL;
         };
         if off.checked_add(len).is_none() {
@@ -490,7 +532,13 @@ impl Batch {
     #[must_use]
     pub fn substr(&self, value: Value, start: u32, end: u32) -> Value {
         debug_assert!(value.kind == Kind::Str && start <= end && end <= value.len);
-        Value::span(Kind::Str, value.flags & PLAIN, value.space, value.off + start, end.saturating_sub(start))
+        Value::span(
+            Kind::Str,
+            value.flags & PLAIN,
+            value.space,
+            value.off + start,
+            end.saturating_sub(start),
+        )
     }
 
     /// Text of the block, valid UTF-8, as a value.

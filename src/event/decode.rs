@@ -18,7 +18,10 @@ pub enum JsonRefused {
 }
 
 /// The original's reading limits (Jackson's).
-pub(crate) const LIMITS: Limits = Limits { max_depth: 1000, max_number_len: 10_000 };
+pub(crate) const LIMITS: Limits = Limits {
+    max_depth: 1000,
+    max_number_len: 10_000,
+};
 
 /// Past so many unknown fields in one event, repeated names are found by a table instead of a walk.
 const WALK_OVERFLOW: usize = 24;
@@ -89,7 +92,10 @@ impl Batch {
         fields.clear();
         let result = self.walk(text, &mut fields);
         let result = match result {
-            Err(JsonRefused::Invalid(JsonError { what: Problem::TooDeep, .. })) => self.walk_deep(id, text, &mut fields),
+            Err(JsonRefused::Invalid(JsonError {
+                what: Problem::TooDeep,
+                ..
+            })) => self.walk_deep(id, text, &mut fields),
             Ok(()) => {
                 self.take_fields(id, text, &fields);
                 Ok(())
@@ -101,19 +107,37 @@ impl Batch {
     }
 
     /// A document that nests deeper than the limit is kept: the fields that do become text.
-    fn walk_deep(&mut self, id: EventId, text: Value, fields: &mut Vec<RawField>) -> Result<(), JsonRefused> {
+    fn walk_deep(
+        &mut self,
+        id: EventId,
+        text: Value,
+        fields: &mut Vec<RawField>,
+    ) -> Result<(), JsonRefused> {
         fields.clear();
-        let limits = Limits { max_depth: u32::MAX, ..LIMITS };
+        let limits = Limits {
+            max_depth: u32::MAX,
+            ..LIMITS
+        };
         let bytes: &[u8] = match text.space {
             Space::Block => &self.block,
             Space::Arena => &self.arena,
             Space::Plan => self.keys.text(),
         };
-        scan::walk_object(&mut self.scanner, bytes, text.off, text.off + text.len, &limits, fields)
-            .map_err(JsonRefused::Invalid)?;
+        scan::walk_object(
+            &mut self.scanner,
+            bytes,
+            text.off,
+            text.off + text.len,
+            &limits,
+            fields,
+        )
+        .map_err(JsonRefused::Invalid)?;
         let mut deep = Vec::new();
         for field in fields.iter_mut() {
-            let raw = self.space(text.space).get(field.value.0 as usize..field.value.1 as usize).unwrap_or_default();
+            let raw = self
+                .space(text.space)
+                .get(field.value.0 as usize..field.value.1 as usize)
+                .unwrap_or_default();
             if depth(raw) >= LIMITS.max_depth {
                 deep.push(*field);
                 field.kind = RawKind::Null;
@@ -121,10 +145,22 @@ impl Batch {
         }
         self.take_fields(id, text, fields);
         for field in deep {
-            let key = Value::span(Kind::EscStr, 0, text.space, field.key.0, field.key.1 - field.key.0);
+            let key = Value::span(
+                Kind::EscStr,
+                0,
+                text.space,
+                field.key.0,
+                field.key.1 - field.key.0,
+            );
             let key = self.decode_string(key);
             let name = self.bytes(key).to_vec();
-            let value = Value::span(Kind::Str, 0, text.space, field.value.0, field.value.1 - field.value.0);
+            let value = Value::span(
+                Kind::Str,
+                0,
+                text.space,
+                field.value.0,
+                field.value.1 - field.value.0,
+            );
             match self.keys.find(&name) {
                 Some(slot) => self.put_slot(id, slot, value),
                 None => {
@@ -147,7 +183,8 @@ impl Batch {
         };
         match scan::walk_object(&mut self.scanner, bytes, start, end, &LIMITS, fields) {
             Ok(()) => Ok(()),
-            Err(error) => match scan::validate_value(&mut self.scanner, bytes, start, end, &LIMITS) {
+            Err(error) => match scan::validate_value(&mut self.scanner, bytes, start, end, &LIMITS)
+            {
                 Ok(kind) if kind != RawKind::Object => Err(JsonRefused::NotAnObject(kind)),
                 _ => Err(JsonRefused::Invalid(error)),
             },
@@ -160,13 +197,20 @@ impl Batch {
         if is_source {
             let head = self.head_mut(id);
             head.flags |= HAS_SOURCE;
-            head.source = Value { kind: Kind::RawObject, ..text };
+            head.source = Value {
+                kind: Kind::RawObject,
+                ..text
+            };
             head.fields_start = u32::try_from(first).unwrap_or(NONE);
             head.fields_len = u32::try_from(fields.len()).unwrap_or(0);
         }
         let keys = Arc::clone(&self.keys);
         let orig = if is_source { ORIG } else { 0 };
-        let before = (self.slot(id, slot::TIMESTAMP), self.slot(id, slot::TAGS), self.slot(id, slot::METADATA));
+        let before = (
+            self.slot(id, slot::TIMESTAMP),
+            self.slot(id, slot::TAGS),
+            self.slot(id, slot::METADATA),
+        );
         let mut repeated = false;
         let mut nested = false;
         let mut unknown = Unknown::default();
@@ -174,7 +218,11 @@ impl Batch {
             let mut value = raw_value(text.space, field.kind, field.value);
             value.flags |= orig;
             nested |= matches!(field.kind, RawKind::Object | RawKind::Array);
-            let known = if field.key_escaped { None } else { self.known(&keys, text.space, field) };
+            let known = if field.key_escaped {
+                None
+            } else {
+                self.known(&keys, text.space, field)
+            };
             let target = match known {
                 Some(slot) => {
                     if is_source && self.slot(id, slot).is_orig() {
@@ -184,11 +232,23 @@ impl Batch {
                     self.put_slot(id, slot, value);
                     u32::from(slot)
                 }
-                None => self.take_unknown(id, text.space, field, value, first, &mut unknown, &mut repeated),
+                None => self.take_unknown(
+                    id,
+                    text.space,
+                    field,
+                    value,
+                    first,
+                    &mut unknown,
+                    &mut repeated,
+                ),
             };
             if is_source {
                 let quote = u32::from(matches!(field.kind, RawKind::Str | RawKind::EscStr));
-                self.fields.push(SourceField { start: field.key.0 - 1, end: field.value.1 + quote, target });
+                self.fields.push(SourceField {
+                    start: field.key.0 - 1,
+                    end: field.value.1 + quote,
+                    target,
+                });
             }
         }
         if repeated {
@@ -205,7 +265,9 @@ impl Batch {
 
     #[inline]
     fn known(&self, keys: &Keys, space: Space, field: &RawField) -> Option<Slot> {
-        let bytes = self.space(space).get(field.key.0 as usize..field.key.1 as usize)?;
+        let bytes = self
+            .space(space)
+            .get(field.key.0 as usize..field.key.1 as usize)?;
         keys.find(bytes)
     }
 
@@ -228,10 +290,20 @@ impl Batch {
         unknown: &mut Unknown,
         repeated: &mut bool,
     ) -> u32 {
-        let raw = Value::span(Kind::Str, PLAIN, space, field.key.0, field.key.1 - field.key.0);
+        let raw = Value::span(
+            Kind::Str,
+            PLAIN,
+            space,
+            field.key.0,
+            field.key.1 - field.key.0,
+        );
         let mut key = raw;
         if field.key_escaped {
-            key = self.decode_string(Value { kind: Kind::EscStr, flags: 0, ..raw });
+            key = self.decode_string(Value {
+                kind: Kind::EscStr,
+                flags: 0,
+                ..raw
+            });
             if let Some(slot) = self.keys.find(self.bytes(key)) {
                 if value.is_orig() && self.slot(id, slot).is_orig() {
                     *repeated = true;
@@ -280,7 +352,8 @@ impl Batch {
     /// Takes repeated keys out of nested objects; Elasticsearch refuses them at any depth.
     fn settle_repeated(&mut self, id: EventId, text: Value, fields: &[RawField]) -> bool {
         let mut any = false;
-        let top_level = self.head(id).source.off != text.off || self.head(id).source.space != text.space;
+        let top_level =
+            self.head(id).source.off != text.off || self.head(id).source.space != text.space;
         if top_level {
             any |= self.repeats_keys(text.space, text.off, text.off + text.len);
         }
@@ -296,8 +369,21 @@ impl Batch {
             let raw = raw_value(text.space, field.kind, field.value);
             let settled = self.without_repeated_keys(raw);
             let name: Vec<u8> = {
-                let key = Value::span(Kind::Str, 0, text.space, field.key.0, field.key.1 - field.key.0);
-                let key = if field.key_escaped { self.decode_string(Value { kind: Kind::EscStr, ..key }) } else { key };
+                let key = Value::span(
+                    Kind::Str,
+                    0,
+                    text.space,
+                    field.key.0,
+                    field.key.1 - field.key.0,
+                );
+                let key = if field.key_escaped {
+                    self.decode_string(Value {
+                        kind: Kind::EscStr,
+                        ..key
+                    })
+                } else {
+                    key
+                };
                 self.bytes(key).to_vec()
             };
             match self.keys.find(&name) {
@@ -332,7 +418,10 @@ impl Batch {
             let settled = self.without_repeated_keys(inner);
             self.nodes.get_mut(expanded.off).entries[at].value = settled;
         }
-        Value { flags: expanded.flags & !(CLEAN | ORIG), ..expanded }
+        Value {
+            flags: expanded.flags & !(CLEAN | ORIG),
+            ..expanded
+        }
     }
 
     /// `@timestamp`, `tags` and `@metadata` of a document get the form that they have in an event.
@@ -344,7 +433,11 @@ impl Batch {
         }
         let given = self.slot(id, slot::TAGS);
         if given != tags && !self.is_tags(given) {
-            let wrapped = if given.is_array() { given.without_orig() } else { self.list_of(given) };
+            let wrapped = if given.is_array() {
+                given.without_orig()
+            } else {
+                self.list_of(given)
+            };
             let list = self.new_list();
             self.put_slot(id, slot::BAD_TAGS, wrapped);
             self.put_slot(id, slot::TAGS, list);
@@ -355,12 +448,20 @@ impl Batch {
             self.put_slot(id, slot::METADATA, metadata);
             self.head_mut(id).flags |= DIRTY;
             if given.is_object() {
-                let root = super::Path { root: super::keys::Root::Slot(slot::METADATA), rest: Box::default() };
+                let root = super::Path {
+                    root: super::keys::Root::Slot(slot::METADATA),
+                    rest: Box::default(),
+                };
                 // An object is always taken.
                 let _ = self.set(id, &root, given);
             } else if !given.is_nil() {
                 let key = self.push(b"_@metadata");
-                self.append_overflow(id, key, super::batch::hash(b"_@metadata"), given.without_orig());
+                self.append_overflow(
+                    id,
+                    key,
+                    super::batch::hash(b"_@metadata"),
+                    given.without_orig(),
+                );
             }
         }
     }
@@ -403,13 +504,20 @@ impl Batch {
         let slice = bytes.get(start as usize..end as usize).unwrap_or_default();
         let lead = slice.iter().take_while(|byte| blank(byte)).count();
         let tail = slice.iter().rev().take_while(|byte| blank(byte)).count();
-        let (mut from, mut to) = (start + u32::try_from(lead).unwrap_or(0), end - u32::try_from(tail).unwrap_or(0));
+        let (mut from, mut to) = (
+            start + u32::try_from(lead).unwrap_or(0),
+            end - u32::try_from(tail).unwrap_or(0),
+        );
         if matches!(kind, RawKind::Str | RawKind::EscStr) {
             (from, to) = (from + 1, to - 1);
         }
         let value = raw_value(text.space, kind, (from, to));
         let repeated = matches!(kind, RawKind::Object | RawKind::Array)
             && self.repeats_keys(text.space, from, to);
-        Ok(if repeated { self.without_repeated_keys(value) } else { self.decode_string(value) })
+        Ok(if repeated {
+            self.without_repeated_keys(value)
+        } else {
+            self.decode_string(value)
+        })
     }
 }

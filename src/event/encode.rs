@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, DIRTY, EventId, HAS_SOURCE, NONE, OVERFLOW, SUPERSEDED, VIRTUAL_ORIGINAL};
+use super::batch::{
+    Batch, DIRTY, EventId, HAS_SOURCE, NONE, OVERFLOW, SUPERSEDED, VIRTUAL_ORIGINAL,
+};
 use super::keys::{Slot, slot};
 use super::nodes::CLEAN;
 use super::text::escape_into;
@@ -30,7 +32,8 @@ impl Batch {
             while bits != 0 {
                 let bit = bits.trailing_zeros();
                 bits &= bits - 1;
-                let slot = Slot::try_from(word * 64).unwrap_or(0) + Slot::try_from(bit).unwrap_or(0);
+                let slot =
+                    Slot::try_from(word * 64).unwrap_or(0) + Slot::try_from(bit).unwrap_or(0);
                 if keys.is_metadata(slot) {
                     continue;
                 }
@@ -84,7 +87,10 @@ impl Batch {
         let space = self.space(head.source.space);
         let mut pending: Option<(u32, u32)> = None;
         let start = head.fields_start as usize;
-        let fields = self.fields.get(start..start + head.fields_len as usize).unwrap_or_default();
+        let fields = self
+            .fields
+            .get(start..start + head.fields_len as usize)
+            .unwrap_or_default();
         let mut first = true;
         let mut flush = |range: Option<(u32, u32)>, out: &mut Vec<u8>| {
             if let Some((from, to)) = range {
@@ -98,9 +104,12 @@ impl Batch {
         for field in fields {
             let stands = field.target != SUPERSEDED
                 && if field.target & OVERFLOW == 0 {
-                    self.slot(id, Slot::try_from(field.target).unwrap_or(Slot::MAX)).is_orig()
+                    self.slot(id, Slot::try_from(field.target).unwrap_or(Slot::MAX))
+                        .is_orig()
                 } else {
-                    self.overflow[(field.target & !OVERFLOW) as usize].value.is_orig()
+                    self.overflow[(field.target & !OVERFLOW) as usize]
+                        .value
+                        .is_orig()
                 };
             if stands {
                 pending = Some((pending.map_or(field.start, |(from, _)| from), field.end));
@@ -117,7 +126,9 @@ impl Batch {
             Kind::Absent | Kind::Null => out.extend_from_slice(b"null"),
             Kind::True => out.extend_from_slice(b"true"),
             Kind::False => out.extend_from_slice(b"false"),
-            Kind::Int | Kind::Float | Kind::RawObject | Kind::RawArray => out.extend_from_slice(self.bytes(value)),
+            Kind::Int | Kind::Float | Kind::RawObject | Kind::RawArray => {
+                out.extend_from_slice(self.bytes(value));
+            }
             Kind::Str if value.flags & PLAIN == 0 => {
                 out.push(b'"');
                 escape_into(self.bytes(value), out);
@@ -169,5 +180,8 @@ impl Batch {
 /// What stands between the braces of an object's text, blanks at the ends left out.
 fn inner(object: &[u8]) -> &[u8] {
     let trimmed = object.trim_ascii();
-    trimmed.get(1..trimmed.len().saturating_sub(1)).unwrap_or_default().trim_ascii()
+    trimmed
+        .get(1..trimmed.len().saturating_sub(1))
+        .unwrap_or_default()
+        .trim_ascii()
 }

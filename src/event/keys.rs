@@ -33,8 +33,18 @@ pub mod slot {
     pub const BAD_TIMESTAMP: Slot = 9;
 }
 
-const WELL_KNOWN: [&str; 10] =
-    ["@timestamp", "@version", "tags", "event", "@metadata", "message", "host", "log", "_tags", "_@timestamp"];
+const WELL_KNOWN: [&str; 10] = [
+    "@timestamp",
+    "@version",
+    "tags",
+    "event",
+    "@metadata",
+    "message",
+    "host",
+    "log",
+    "_tags",
+    "_@timestamp",
+];
 
 /// Interner of field names, and the text of every constant of a plan (the `Plan` space).
 #[derive(Clone, Debug)]
@@ -140,8 +150,12 @@ impl Keys {
     /// The names that every plan has.
     #[must_use]
     pub fn new() -> Self {
-        let mut keys =
-            Keys { top: FxHashMap::default(), meta: FxHashMap::default(), names: Vec::new(), text: Vec::new() };
+        let mut keys = Keys {
+            top: FxHashMap::default(),
+            meta: FxHashMap::default(),
+            names: Vec::new(),
+            text: Vec::new(),
+        };
         for name in WELL_KNOWN {
             keys.intern(name.as_bytes());
         }
@@ -187,7 +201,11 @@ impl Keys {
         let mut json = vec![b'"'];
         super::text::escape_into(name, &mut json);
         json.extend_from_slice(b"\":");
-        self.names.push(KeyName { name: name.into(), json: json.into(), metadata });
+        self.names.push(KeyName {
+            name: name.into(),
+            json: json.into(),
+            metadata,
+        });
         slot
     }
 
@@ -226,18 +244,30 @@ impl Keys {
     pub fn path(&mut self, reference: &FieldPath) -> Path {
         let segments = &reference.segments;
         let Some((first, below)) = segments.split_first() else {
-            return Path { root: Root::Name(Box::default()), rest: Box::default() };
+            return Path {
+                root: Root::Name(Box::default()),
+                rest: Box::default(),
+            };
         };
         if self.names.len() >= 60_000 {
             return self.resolve(reference);
         }
         if first == "@metadata" {
             if let Some((second, rest)) = below.split_first() {
-                return Path { root: Root::Slot(self.intern_meta(second.as_bytes())), rest: segs(rest) };
+                return Path {
+                    root: Root::Slot(self.intern_meta(second.as_bytes())),
+                    rest: segs(rest),
+                };
             }
-            return Path { root: Root::Slot(slot::METADATA), rest: Box::default() };
+            return Path {
+                root: Root::Slot(slot::METADATA),
+                rest: Box::default(),
+            };
         }
-        Path { root: Root::Slot(self.intern(first.as_bytes())), rest: segs(below) }
+        Path {
+            root: Root::Slot(self.intern(first.as_bytes())),
+            rest: segs(below),
+        }
     }
 
     /// Compiles a field reference against the names known already (while events run).
@@ -245,24 +275,44 @@ impl Keys {
     pub fn resolve(&self, reference: &FieldPath) -> Path {
         let segments = &reference.segments;
         let Some((first, below)) = segments.split_first() else {
-            return Path { root: Root::Name(Box::default()), rest: Box::default() };
+            return Path {
+                root: Root::Name(Box::default()),
+                rest: Box::default(),
+            };
         };
         if first == "@metadata" {
             let Some((second, rest)) = below.split_first() else {
-                return Path { root: Root::Slot(slot::METADATA), rest: Box::default() };
+                return Path {
+                    root: Root::Slot(slot::METADATA),
+                    rest: Box::default(),
+                };
             };
-            let root = self.find_meta(second.as_bytes()).map_or_else(|| Root::Meta(second.as_bytes().into()), Root::Slot);
-            return Path { root, rest: segs(rest) };
+            let root = self
+                .find_meta(second.as_bytes())
+                .map_or_else(|| Root::Meta(second.as_bytes().into()), Root::Slot);
+            return Path {
+                root,
+                rest: segs(rest),
+            };
         }
-        let root = self.find(first.as_bytes()).map_or_else(|| Root::Name(first.as_bytes().into()), Root::Slot);
-        Path { root, rest: segs(below) }
+        let root = self
+            .find(first.as_bytes())
+            .map_or_else(|| Root::Name(first.as_bytes().into()), Root::Slot);
+        Path {
+            root,
+            rest: segs(below),
+        }
     }
 
     /// Puts a constant text into the plan's space.
     pub fn constant(&mut self, text: &[u8]) -> super::Value {
         let off = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.text.extend_from_slice(text);
-        let plain = if super::text::needs_escape(text) { 0 } else { super::value::PLAIN };
+        let plain = if super::text::needs_escape(text) {
+            0
+        } else {
+            super::value::PLAIN
+        };
         let len = u32::try_from(text.len()).unwrap_or(0);
         super::Value::span(super::Kind::Str, plain, super::Space::Plan, off, len)
     }
@@ -273,5 +323,11 @@ impl Keys {
 }
 
 fn segs(names: &[String]) -> Box<[Seg]> {
-    names.iter().map(|name| Seg { key: name.as_bytes().into(), index: name.parse().ok() }).collect()
+    names
+        .iter()
+        .map(|name| Seg {
+            key: name.as_bytes().into(),
+            index: name.parse().ok(),
+        })
+        .collect()
 }

@@ -11,6 +11,10 @@ mod nodes;
 mod path;
 mod render;
 pub mod scan;
+#[allow(
+    unsafe_code,
+    reason = "validated bytes become text without a second check"
+)]
 pub mod text;
 mod value;
 

@@ -34,7 +34,10 @@ impl Nodes {
 
     pub fn take(&mut self, raw: Value) -> u32 {
         if self.used == self.pool.len() {
-            self.pool.push(Node { entries: Vec::new(), raw });
+            self.pool.push(Node {
+                entries: Vec::new(),
+                raw,
+            });
         } else {
             let node = &mut self.pool[self.used];
             node.entries.clear();
@@ -73,7 +76,10 @@ impl Batch {
     pub fn list_push(&mut self, list: Value, value: Value) {
         debug_assert!(list.kind == Kind::List);
         let value = value.without_orig();
-        self.nodes.get_mut(list.off).entries.push(Entry { key: Value::ABSENT, value });
+        self.nodes.get_mut(list.off).entries.push(Entry {
+            key: Value::ABSENT,
+            value,
+        });
     }
 
     /// Sets an entry of an object made by [`Batch::new_map`].
@@ -84,7 +90,10 @@ impl Batch {
             Some(at) => self.nodes.get_mut(map.off).entries[at].value = value,
             None => {
                 let key = self.push(key);
-                self.nodes.get_mut(map.off).entries.push(Entry { key, value });
+                self.nodes
+                    .get_mut(map.off)
+                    .entries
+                    .push(Entry { key, value });
             }
         }
     }
@@ -106,7 +115,9 @@ impl Batch {
 
     /// The value of an entry, decoded.
     pub fn node_value(&mut self, node: Value, at: usize) -> Value {
-        let Some(entry) = self.entry(node, at) else { return Value::ABSENT };
+        let Some(entry) = self.entry(node, at) else {
+            return Value::ABSENT;
+        };
         if entry.value.kind != Kind::EscStr {
             return entry.value;
         }
@@ -124,7 +135,9 @@ impl Batch {
 
     pub(crate) fn map_position(&self, map: Value, key: &[u8]) -> Option<usize> {
         let entries = &self.nodes.get(map.off).entries;
-        entries.iter().position(|entry| self.bytes(entry.key) == key)
+        entries
+            .iter()
+            .position(|entry| self.bytes(entry.key) == key)
     }
 
     /// A value that shares nothing that can change with the first.
@@ -138,11 +151,20 @@ impl Batch {
         }
         let at = self.nodes.take(Value::ABSENT);
         for index in 0..self.node_len(value) {
-            let Some(entry) = self.entry(value, index) else { break };
+            let Some(entry) = self.entry(value, index) else {
+                break;
+            };
             let copy = self.deep_copy(entry.value);
-            self.nodes.get_mut(at).entries.push(Entry { key: entry.key, value: copy });
+            self.nodes.get_mut(at).entries.push(Entry {
+                key: entry.key,
+                value: copy,
+            });
         }
-        Value { flags: 0, off: at, ..value }
+        Value {
+            flags: 0,
+            off: at,
+            ..value
+        }
     }
 
     /// Takes an object or array apart, one level. Other values are returned as they are.
@@ -163,10 +185,29 @@ impl Batch {
             super::scan::fields_of_valid(self.space(value.space), start, end, &mut fields);
             self.nodes.get_mut(node).entries.reserve(fields.len());
             for field in &fields {
-                let key = Value::span(Kind::Str, 0, value.space, field.key.0, field.key.1 - field.key.0);
-                let key = if field.key_escaped { self.decode_string(Value { kind: Kind::EscStr, ..key }) } else { Value { flags: PLAIN, ..key } };
+                let key = Value::span(
+                    Kind::Str,
+                    0,
+                    value.space,
+                    field.key.0,
+                    field.key.1 - field.key.0,
+                );
+                let key = if field.key_escaped {
+                    self.decode_string(Value {
+                        kind: Kind::EscStr,
+                        ..key
+                    })
+                } else {
+                    Value {
+                        flags: PLAIN,
+                        ..key
+                    }
+                };
                 let inner = super::decode::raw_value(value.space, field.kind, field.value);
-                self.nodes.get_mut(node).entries.push(Entry { key, value: inner });
+                self.nodes
+                    .get_mut(node)
+                    .entries
+                    .push(Entry { key, value: inner });
             }
             if self.drop_repeated_keys(node) {
                 clean = 0;
@@ -191,7 +232,10 @@ impl Batch {
         if entries.len() <= 16 {
             for (at, entry) in entries.iter().enumerate() {
                 let key = self.bytes(entry.key);
-                if entries[at + 1..].iter().any(|later| later.key.len == entry.key.len && self.bytes(later.key) == key) {
+                if entries[at + 1..]
+                    .iter()
+                    .any(|later| later.key.len == entry.key.len && self.bytes(later.key) == key)
+                {
                     keep.resize(entries.len(), true);
                     keep[at] = false;
                 }

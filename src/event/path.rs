@@ -32,7 +32,12 @@ impl Batch {
         match place {
             Place::Slot(id, slot) => self.slot(id, slot),
             Place::Overflow(_, at) => self.overflow[at as usize].value,
-            Place::Entry(node, at) => self.nodes.get(node).entries.get(at).map_or(Value::ABSENT, |entry| entry.value),
+            Place::Entry(node, at) => self
+                .nodes
+                .get(node)
+                .entries
+                .get(at)
+                .map_or(Value::ABSENT, |entry| entry.value),
         }
     }
 
@@ -56,10 +61,14 @@ impl Batch {
                 }
                 Some(Place::Slot(id, *slot))
             }
-            Root::Name(name) => self.find_overflow(id, name).map(|at| Place::Overflow(id, at)),
+            Root::Name(name) => self
+                .find_overflow(id, name)
+                .map(|at| Place::Overflow(id, at)),
             Root::Meta(name) => {
                 let map = self.slot(id, slot::METADATA);
-                let at = (map.kind == Kind::Map).then(|| self.map_position(map, name)).flatten()?;
+                let at = (map.kind == Kind::Map)
+                    .then(|| self.map_position(map, name))
+                    .flatten()?;
                 Some(Place::Entry(map.off, at))
             }
         }
@@ -83,7 +92,10 @@ impl Batch {
             Kind::Map => {
                 if self.map_position(expanded, b"original").is_none() {
                     self.map_put(expanded, b"original", head.original);
-                    let changed = Value { flags: 0, ..expanded };
+                    let changed = Value {
+                        flags: 0,
+                        ..expanded
+                    };
                     self.put_slot(id, slot::EVENT, changed);
                 } else {
                     self.put_slot(id, slot::EVENT, expanded);
@@ -102,7 +114,9 @@ impl Batch {
             self.store(place, expanded);
         }
         match expanded.kind {
-            Kind::Map => self.map_position(expanded, &seg.key).map(|at| Place::Entry(expanded.off, at)),
+            Kind::Map => self
+                .map_position(expanded, &seg.key)
+                .map(|at| Place::Entry(expanded.off, at)),
             Kind::List => {
                 let at = list_index(seg.index?, self.node_len(expanded))?;
                 (at < self.node_len(expanded)).then_some(Place::Entry(expanded.off, at))
@@ -121,10 +135,16 @@ impl Batch {
 
     /// The value of a field; strings come decoded. [`Value::ABSENT`] when it does not exist.
     pub fn get(&mut self, id: EventId, path: &Path) -> Value {
-        if path.rest.is_empty() && matches!(path.root, Root::Slot(slot::METADATA)) {
-            return self.whole_metadata(id);
+        if let (Root::Slot(slot), []) = (&path.root, &*path.rest) {
+            return if *slot == slot::METADATA {
+                self.whole_metadata(id)
+            } else {
+                self.get_slot(id, *slot)
+            };
         }
-        let Some(place) = self.place(id, path) else { return Value::ABSENT };
+        let Some(place) = self.place(id, path) else {
+            return Value::ABSENT;
+        };
         let value = self.load(place);
         if value.kind != Kind::EscStr {
             return value;
@@ -154,9 +174,15 @@ impl Batch {
         if path.rest.is_empty() && matches!(path.root, Root::Slot(slot::METADATA)) {
             return self.whole_metadata(id);
         }
-        let Some(place) = self.place(id, path) else { return Value::ABSENT };
+        let Some(place) = self.place(id, path) else {
+            return Value::ABSENT;
+        };
         let value = self.load(place);
-        let expanded = if value.kind == Kind::EscStr { self.decode_string(value) } else { self.expand(value) };
+        let expanded = if value.kind == Kind::EscStr {
+            self.decode_string(value)
+        } else {
+            self.expand(value)
+        };
         if expanded != value {
             self.store(place, expanded);
         }
@@ -178,7 +204,9 @@ impl Batch {
         match self.place(id, path) {
             Some(Place::Entry(node, at)) => {
                 let entries = &self.nodes.get(node).entries;
-                entries.get(at).is_some_and(|entry| !entry.key.is_absent() || entry.value.kind != Kind::Null)
+                entries
+                    .get(at)
+                    .is_some_and(|entry| !entry.key.is_absent() || entry.value.kind != Kind::Null)
             }
             Some(place) => !self.load(place).is_absent(),
             None => false,
@@ -194,9 +222,15 @@ impl Batch {
         let value = value.without_orig();
         if let Root::Slot(root) = path.root {
             match root {
-                slot::TIMESTAMP if value.kind != Kind::Time || !path.rest.is_empty() => return Err(SetError::Timestamp),
-                slot::TAGS if !path.rest.is_empty() || !self.is_tags(value) => return Err(SetError::Tags),
-                slot::METADATA if path.rest.is_empty() => return self.set_whole_metadata(id, value),
+                slot::TIMESTAMP if value.kind != Kind::Time || !path.rest.is_empty() => {
+                    return Err(SetError::Timestamp);
+                }
+                slot::TAGS if !path.rest.is_empty() || !self.is_tags(value) => {
+                    return Err(SetError::Tags);
+                }
+                slot::METADATA if path.rest.is_empty() => {
+                    return self.set_whole_metadata(id, value);
+                }
                 _ => {}
             }
             if path.rest.is_empty() {
@@ -211,8 +245,16 @@ impl Batch {
         let mut place = self.make_root(id, &path.root);
         for seg in &path.rest {
             let container = self.load(place);
-            let container = if container.is_nil() { self.new_map() } else { self.expand(container) };
-            let container = Value { flags: container.flags & !CLEAN, ..container }.without_orig();
+            let container = if container.is_nil() {
+                self.new_map()
+            } else {
+                self.expand(container)
+            };
+            let container = Value {
+                flags: container.flags & !CLEAN,
+                ..container
+            }
+            .without_orig();
             self.store(place, container);
             place = match self.make_child(container, seg) {
                 Some(child) => child,
@@ -231,7 +273,9 @@ impl Batch {
     }
 
     fn check_containers(&mut self, id: EventId, path: &Path) -> Result<(), SetError> {
-        let Some(mut place) = self.root_place(id, &path.root) else { return Ok(()) };
+        let Some(mut place) = self.root_place(id, &path.root) else {
+            return Ok(());
+        };
         for seg in &path.rest {
             let value = self.load(place);
             if value.is_nil() {
@@ -287,7 +331,10 @@ impl Batch {
         }
         let entries = &mut self.nodes.get_mut(container.off).entries;
         while entries.len() <= at {
-            entries.push(Entry { key: Value::ABSENT, value: Value::NULL });
+            entries.push(Entry {
+                key: Value::ABSENT,
+                value: Value::NULL,
+            });
         }
         Some(Place::Entry(container.off, at))
     }
@@ -298,7 +345,9 @@ impl Batch {
             return self.remove_root(id, &path.root);
         };
         let mut places = Vec::with_capacity(parents.len() + 1);
-        let Some(mut place) = self.root_place(id, &path.root) else { return Value::ABSENT };
+        let Some(mut place) = self.root_place(id, &path.root) else {
+            return Value::ABSENT;
+        };
         places.push(place);
         for seg in parents {
             match self.child(place, seg) {
@@ -307,10 +356,19 @@ impl Batch {
             }
             places.push(place);
         }
-        let Some(Place::Entry(node, at)) = self.child(place, last) else { return Value::ABSENT };
+        let Some(Place::Entry(node, at)) = self.child(place, last) else {
+            return Value::ABSENT;
+        };
         for place in places {
             let container = self.load(place);
-            self.store(place, Value { flags: container.flags & !CLEAN, ..container }.without_orig());
+            self.store(
+                place,
+                Value {
+                    flags: container.flags & !CLEAN,
+                    ..container
+                }
+                .without_orig(),
+            );
         }
         let removed = self.nodes.get_mut(node).entries.remove(at).value;
         self.decode_string(removed).without_orig()
@@ -324,7 +382,10 @@ impl Batch {
         }
         if let Root::Meta(name) = root {
             let map = self.slot(id, slot::METADATA);
-            let Some(at) = (map.kind == Kind::Map).then(|| self.map_position(map, name)).flatten() else {
+            let Some(at) = (map.kind == Kind::Map)
+                .then(|| self.map_position(map, name))
+                .flatten()
+            else {
                 return Value::ABSENT;
             };
             return self.nodes.get_mut(map.off).entries.remove(at).value;
@@ -337,7 +398,9 @@ impl Batch {
                 return head.original;
             }
         }
-        let Some(place) = self.root_place(id, root) else { return Value::ABSENT };
+        let Some(place) = self.root_place(id, root) else {
+            return Value::ABSENT;
+        };
         let value = self.load(place);
         if !value.is_absent() {
             self.store(place, Value::ABSENT);
@@ -363,7 +426,10 @@ impl Batch {
         for at in 0..self.node_len(value) {
             let (key, inner) = (self.map_key(value, at), self.node_value(value, at));
             let name: Box<[u8]> = self.bytes(key).into();
-            let root = self.keys.find_meta(&name).map_or(Root::Meta(name), Root::Slot);
+            let root = self
+                .keys
+                .find_meta(&name)
+                .map_or(Root::Meta(name), Root::Slot);
             let place = self.make_root(id, &root);
             self.store(place, inner.without_orig());
         }
@@ -377,7 +443,10 @@ impl Batch {
         for at in 0..self.node_len(rest) {
             let (key, value) = (self.map_key(rest, at), self.node_value(rest, at));
             let copy = self.deep_copy(value);
-            self.nodes.get_mut(map.off).entries.push(Entry { key, value: copy });
+            self.nodes
+                .get_mut(map.off)
+                .entries
+                .push(Entry { key, value: copy });
         }
         let keys = std::sync::Arc::clone(&self.keys);
         let mut named: Vec<_> = keys.meta_slots().collect();
@@ -407,7 +476,10 @@ impl Batch {
     fn tag_list(&mut self, id: EventId) -> Value {
         let tags = self.get_slot(id, slot::TAGS);
         let list = match tags.kind {
-            Kind::RawArray | Kind::List => Value { flags: 0, ..self.expand(tags) },
+            Kind::RawArray | Kind::List => Value {
+                flags: 0,
+                ..self.expand(tags)
+            },
             Kind::Str => {
                 let list = self.new_list();
                 self.list_push(list, tags);

@@ -16,7 +16,9 @@ impl Batch {
                 let decoded = self.decode_string(value);
                 out.extend_from_slice(self.bytes(decoded));
             }
-            Kind::Str | Kind::Int | Kind::True | Kind::False => out.extend_from_slice(self.bytes(value)),
+            Kind::Str | Kind::Int | Kind::True | Kind::False => {
+                out.extend_from_slice(self.bytes(value));
+            }
             Kind::Float => self.render_float(value, out),
             Kind::Time => {
                 if let Some(at) = self.time(value) {
@@ -30,7 +32,10 @@ impl Batch {
     }
 
     fn render_float(&self, value: Value, out: &mut Vec<u8>) {
-        match std::str::from_utf8(self.bytes(value)).ok().and_then(|text| text.parse::<f64>().ok()) {
+        match std::str::from_utf8(self.bytes(value))
+            .ok()
+            .and_then(|text| text.parse::<f64>().ok())
+        {
             Some(number) => java_double(number, out),
             None => out.extend_from_slice(self.bytes(value)),
         }
@@ -121,7 +126,10 @@ impl Batch {
     /// Appends an event's text as the plain and line codecs print it without a format:
     /// `<@timestamp> <host> <message>`.
     pub fn render_event(&mut self, id: EventId, out: &mut Vec<u8>) {
-        for (at, slot) in [slot::TIMESTAMP, slot::HOST, slot::MESSAGE].into_iter().enumerate() {
+        for (at, slot) in [slot::TIMESTAMP, slot::HOST, slot::MESSAGE]
+            .into_iter()
+            .enumerate()
+        {
             if at > 0 {
                 out.push(b' ');
             }
@@ -153,7 +161,11 @@ pub fn java_double(number: f64, out: &mut Vec<u8>) {
         return;
     }
     if number == 0.0 {
-        out.extend_from_slice(if number.is_sign_negative() { b"-0.0" } else { b"0.0" });
+        out.extend_from_slice(if number.is_sign_negative() {
+            b"-0.0"
+        } else {
+            b"0.0"
+        });
         return;
     }
     // `{:e}` prints the shortest digits: d[.ddd]e±x
@@ -176,15 +188,25 @@ pub fn java_double(number: f64, out: &mut Vec<u8>) {
     }
     let Ok(point) = usize::try_from(exponent) else {
         out.extend_from_slice(b"0.");
-        out.extend(std::iter::repeat_n(b'0', usize::try_from(-exponent - 1).unwrap_or(0)));
+        out.extend(std::iter::repeat_n(
+            b'0',
+            usize::try_from(-exponent - 1).unwrap_or(0),
+        ));
         out.extend_from_slice(&digits);
         return;
     };
     let whole = point + 1;
     out.extend_from_slice(&digits[..whole.min(digits.len())]);
-    out.extend(std::iter::repeat_n(b'0', whole.saturating_sub(digits.len())));
+    out.extend(std::iter::repeat_n(
+        b'0',
+        whole.saturating_sub(digits.len()),
+    ));
     out.push(b'.');
-    out.extend_from_slice(if digits.len() > whole { &digits[whole..] } else { b"0" });
+    out.extend_from_slice(if digits.len() > whole {
+        &digits[whole..]
+    } else {
+        b"0"
+    });
 }
 
 /// Decimal text of an integer, written from the end of the buffer.

@@ -72,7 +72,13 @@ impl Value {
     pub const FALSE: Value = Value::literal(Kind::False);
 
     const fn literal(kind: Kind) -> Value {
-        Value { kind, flags: 0, space: Space::Plan, off: 0, len: 0 }
+        Value {
+            kind,
+            flags: 0,
+            space: Space::Plan,
+            off: 0,
+            len: 0,
+        }
     }
 
     /// A boolean.
@@ -124,7 +130,13 @@ impl Value {
     }
 
     pub(crate) const fn span(kind: Kind, flags: u8, space: Space, off: u32, len: u32) -> Value {
-        Value { kind, flags, space, off, len }
+        Value {
+            kind,
+            flags,
+            space,
+            off,
+            len,
+        }
     }
 
     pub(crate) const fn is_orig(self) -> bool {

@@ -1,6 +1,7 @@
 //! Small GeoIP databases of invented places, written where no real database is at hand.
 //!
-//! The addresses belong to nobody: 240.0.0.0/4 (reserved), 198.18.0.0/15 (benchmarks), 5f00::/16 (segment routing).
+//! The addresses belong to nobody: `240.0.0.0/4` (reserved), `198.18.0.0/15` (benchmarks), `5f00::/16` (segment
+//! routing).
 
 use std::path::Path;
 
@@ -10,107 +11,19 @@ use super::rng::Rng;
 use crate::filters::geoip::MmdbWriter;
 
 /// Network, prefix of its addresses, city, country, country code, continent, continent code, latitude, longitude.
-struct Place(
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    f64,
-    f64,
-);
+#[rustfmt::skip]
+struct Place(&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str, f64, f64);
 
+#[rustfmt::skip]
 const PLACES: [Place; 8] = [
-    Place(
-        "240.16.0.0/16",
-        "240.16.",
-        "Kestrel Bay",
-        "Arvandia",
-        "XA",
-        "Europe",
-        "EU",
-        51.25,
-        3.5,
-    ),
-    Place(
-        "240.17.0.0/16",
-        "240.17.",
-        "Low Quarry",
-        "Arvandia",
-        "XA",
-        "Europe",
-        "EU",
-        50.75,
-        4.25,
-    ),
-    Place(
-        "241.3.0.0/16",
-        "241.3.",
-        "Saltmarket",
-        "Borealand",
-        "XB",
-        "North America",
-        "NA",
-        45.5,
-        -71.25,
-    ),
-    Place(
-        "242.80.0.0/16",
-        "242.80.",
-        "Ninth Ferry",
-        "Cinderia",
-        "XC",
-        "Asia",
-        "AS",
-        34.5,
-        135.75,
-    ),
-    Place(
-        "243.7.0.0/16",
-        "243.7.",
-        "Palmgate",
-        "Doravia",
-        "XD",
-        "South America",
-        "SA",
-        -12.25,
-        -60.5,
-    ),
-    Place(
-        "250.99.0.0/16",
-        "250.99.",
-        "Tinwell",
-        "Emberland",
-        "XE",
-        "Africa",
-        "AF",
-        1.5,
-        30.25,
-    ),
-    Place(
-        "198.18.0.0/16",
-        "198.18.",
-        "Glasshaven",
-        "Fenmark",
-        "XF",
-        "Oceania",
-        "OC",
-        -36.75,
-        174.5,
-    ),
-    Place(
-        "5f00:100::/32",
-        "5f00:100::",
-        "Upper Lathe",
-        "Grisholm",
-        "XG",
-        "Europe",
-        "EU",
-        60.25,
-        10.75,
-    ),
+    Place("240.16.0.0/16", "240.16.", "Kestrel Bay", "Arvandia", "XA", "Europe", "EU", 51.25, 3.5),
+    Place("240.17.0.0/16", "240.17.", "Low Quarry", "Arvandia", "XA", "Europe", "EU", 50.75, 4.25),
+    Place("241.3.0.0/16", "241.3.", "Saltmarket", "Borealand", "XB", "North America", "NA", 45.5, -71.25),
+    Place("242.80.0.0/16", "242.80.", "Ninth Ferry", "Cinderia", "XC", "Asia", "AS", 34.5, 135.75),
+    Place("243.7.0.0/16", "243.7.", "Palmgate", "Doravia", "XD", "South America", "SA", -12.25, -60.5),
+    Place("250.99.0.0/16", "250.99.", "Tinwell", "Emberland", "XE", "Africa", "AF", 1.5, 30.25),
+    Place("198.18.0.0/16", "198.18.", "Glasshaven", "Fenmark", "XF", "Oceania", "OC", -36.75, 174.5),
+    Place("5f00:100::/32", "5f00:100::", "Upper Lathe", "Grisholm", "XG", "Europe", "EU", 60.25, 10.75),
 ];
 
 /// Addresses that no database resolves: private and documentation ones.

@@ -24,7 +24,7 @@ use signals::Signals;
 pub use scenario::Scenario;
 
 /// Longest time for one run of the shipper.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 /// How often the sink is asked for its count: it answers in some 30 µs, so that the question costs it 0.3 % of a core.
 const POLL: Duration = Duration::from_millis(10);
 

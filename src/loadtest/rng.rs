@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// SplitMix64: fast, and good enough for invented logs.
+/// `SplitMix64`: fast, and good enough for invented logs.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 

@@ -31,7 +31,9 @@ struct Null {
 
 fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Arc<dyn Output>> {
     let config = Config::read(plugin, build)?;
-    Some(Arc::new(Null { encode: config.encode }))
+    Some(Arc::new(Null {
+        encode: config.encode,
+    }))
 }
 
 impl Output for Null {

@@ -33,7 +33,9 @@ struct Stdout {
 
 fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Arc<dyn Output>> {
     let config = Config::read(plugin, build)?;
-    Some(Arc::new(Stdout { codec: config.codec }))
+    Some(Arc::new(Stdout {
+        codec: config.codec,
+    }))
 }
 
 impl Output for Stdout {

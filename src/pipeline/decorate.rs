@@ -11,14 +11,24 @@ pub fn add_stream_fields(batch: &mut Batch, ids: &[EventId], attrs: &Attrs, buf:
     let mut at = 0;
     while at < attrs.fields.len() {
         let root = attrs.fields[at].path.top();
-        let group_len = attrs.fields[at..].iter().take_while(|attr| attr.path.top() == root).count();
+        let group_len = attrs.fields[at..]
+            .iter()
+            .take_while(|attr| attr.path.top() == root)
+            .count();
         let group = &attrs.fields[at..at + group_len];
         at += group_len;
-        let offset = attrs.offset_field.as_ref().filter(|path| path.top() == root && path.depth() == 1);
+        let offset = attrs
+            .offset_field
+            .as_ref()
+            .filter(|path| path.top() == root && path.depth() == 1);
         add_group(batch, ids, group, offset, buf);
     }
     if let Some(path) = &attrs.offset_field {
-        let grouped = path.depth() == 1 && attrs.fields.iter().any(|attr| attr.path.top() == path.top());
+        let grouped = path.depth() == 1
+            && attrs
+                .fields
+                .iter()
+                .any(|attr| attr.path.top() == path.top());
         if !grouped {
             for &id in ids {
                 add_offset(batch, id, path);
@@ -35,7 +45,13 @@ fn add_offset(batch: &mut Batch, id: EventId, path: &Path) {
     }
 }
 
-fn add_group(batch: &mut Batch, ids: &[EventId], group: &[Attr], offset: Option<&Path>, buf: &mut Vec<u8>) {
+fn add_group(
+    batch: &mut Batch,
+    ids: &[EventId],
+    group: &[Attr],
+    offset: Option<&Path>,
+    buf: &mut Vec<u8>,
+) {
     let values: Vec<Value> = group.iter().map(|attr| push(batch, attr)).collect();
     let nested = group.iter().all(|attr| attr.path.depth() > 0);
     let slot = group.first().and_then(|attr| attr.path.top_slot());
@@ -47,7 +63,11 @@ fn add_group(batch: &mut Batch, ids: &[EventId], group: &[Attr], offset: Option<
     };
     buf.clear();
     write_object(batch, group, &values, buf);
-    let whole = if offset.is_none() { Some(batch.push_json(Kind::RawObject, buf)) } else { None };
+    let whole = if offset.is_none() {
+        Some(batch.push_json(Kind::RawObject, buf))
+    } else {
+        None
+    };
     buf.pop();
     let prefix_len = buf.len();
     for &id in ids {
@@ -107,8 +127,11 @@ fn add_each(batch: &mut Batch, id: EventId, group: &[Attr], values: &[Value]) {
 
 /// Writes the group as nested JSON; the paths of one group share their root.
 fn write_object(batch: &Batch, group: &[Attr], values: &[Value], out: &mut Vec<u8>) {
-    let members: Vec<(Vec<&[u8]>, Value)> =
-        group.iter().zip(values).map(|(attr, value)| (attr.path.keys_below().collect(), *value)).collect();
+    let members: Vec<(Vec<&[u8]>, Value)> = group
+        .iter()
+        .zip(values)
+        .map(|(attr, value)| (attr.path.keys_below().collect(), *value))
+        .collect();
     write_members(batch, &members, 0, out);
 }
 
@@ -117,7 +140,10 @@ fn write_members(batch: &Batch, members: &[(Vec<&[u8]>, Value)], depth: usize, o
     let mut at = 0;
     while at < members.len() {
         let key = members[at].0[depth];
-        let len = members[at..].iter().take_while(|(keys, _)| keys[depth] == key).count();
+        let len = members[at..]
+            .iter()
+            .take_while(|(keys, _)| keys[depth] == key)
+            .count();
         if at > 0 {
             out.push(b',');
         }
@@ -135,7 +161,12 @@ fn write_members(batch: &Batch, members: &[(Vec<&[u8]>, Value)], depth: usize, o
 }
 
 /// `type` (where there is none), `add_field`, `tags`.
-pub fn add_input_options(batch: &mut Batch, ids: &[EventId], decoration: &Decoration, buf: &mut Vec<u8>) {
+pub fn add_input_options(
+    batch: &mut Batch,
+    ids: &[EventId],
+    decoration: &Decoration,
+    buf: &mut Vec<u8>,
+) {
     if let (Some(kind), Some(path)) = (&decoration.kind, &decoration.kind_path) {
         for &id in ids {
             if batch.contains(id, path) {

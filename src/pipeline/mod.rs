@@ -138,7 +138,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// A sentence for the reader when an input cannot begin (address in use, damaged checkpoint …).
-    pub fn start(plan: Plan, options: RunOptions, runtime: tokio::runtime::Handle) -> Result<Pipeline, String> {
+    pub fn start(
+        plan: Plan,
+        options: RunOptions,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Pipeline, String> {
         let (give_up, _) = watch::channel(false);
         let (stop_inputs, _) = watch::channel(false);
         let weak: Arc<std::sync::OnceLock<std::sync::Weak<Shared>>> = Arc::default();
@@ -171,10 +175,15 @@ impl Pipeline {
                 due: AtomicU64::new(0),
             });
         }
-        let blocks = (options.blocks_bytes / options.block_bytes.max(1)).clamp(options.workers + 2, 256);
+        let blocks =
+            (options.blocks_bytes / options.block_bytes.max(1)).clamp(options.workers + 2, 256);
         let per_output = (options.bodies_bytes / plan.outputs.len().max(1)).max(8 << 20);
         let shared = Arc::new(Shared {
-            budgets: plan.outputs.iter().map(|_| Budget::new(per_output)).collect(),
+            budgets: plan
+                .outputs
+                .iter()
+                .map(|_| Budget::new(per_output))
+                .collect(),
             blocks: BlockPool::new(blocks),
             delivery: Mutex::new(Delivery::new()),
             condition_errors: AtomicU64::new(0),
@@ -217,7 +226,11 @@ impl Pipeline {
             .name("checkpoints".to_owned())
             .spawn(move || committer_shared.commit_loop())
             .map_err(|error| format!("cannot start the checkpoint thread: {error}"))?;
-        Ok(Pipeline { shared, workers, committer: Some(committer) })
+        Ok(Pipeline {
+            shared,
+            workers,
+            committer: Some(committer),
+        })
     }
 
     /// What the threads share: for metrics.
@@ -258,8 +271,16 @@ impl Pipeline {
             let _ = committer.join();
         }
         let in_flight = lock(&self.shared.delivery).in_flight();
-        let lost = self.shared.sources.iter().filter_map(|slot| lock(&slot.source).lost()).collect();
-        Ended { lost, unanswered: in_flight.items }
+        let lost = self
+            .shared
+            .sources
+            .iter()
+            .filter_map(|slot| lock(&slot.source).lost())
+            .collect();
+        Ended {
+            lost,
+            unanswered: in_flight.items,
+        }
     }
 }
 
@@ -280,7 +301,10 @@ impl Shared {
     /// Bytes (or records) that wait to be read, per input.
     #[must_use]
     pub fn lags(&self) -> Vec<u64> {
-        self.sources.iter().map(|slot| slot.source.try_lock().map_or(0, |source| source.lag())).collect()
+        self.sources
+            .iter()
+            .map(|slot| slot.source.try_lock().map_or(0, |source| source.lag()))
+            .collect()
     }
 
     /// Asks all inputs to end.
@@ -320,7 +344,8 @@ impl Shared {
         let mut next_flush = Instant::now() + Duration::from_secs(1);
         let mut notice = Notice::new(self.options.idle_notice);
         loop {
-            let last = self.live_workers.load(SeqCst) == 0 && (self.bodies_held() == 0 || *self.give_up.borrow());
+            let last = self.live_workers.load(SeqCst) == 0
+                && (self.bodies_held() == 0 || *self.give_up.borrow());
             commits.clear();
             lock(&self.delivery).poll(&mut commits);
             if !commits.is_empty() {
@@ -363,12 +388,19 @@ struct Notice {
 
 impl Notice {
     fn new(every: Duration) -> Self {
-        Notice { every, seen: (0, 0), since: Instant::now() }
+        Notice {
+            every,
+            seen: (0, 0),
+            since: Instant::now(),
+        }
     }
 
     fn check(&mut self, shared: &Shared, now: Instant) {
         let answered = lock(&shared.delivery).totals();
-        let seen = (shared.events.input.load(Relaxed), answered.indexed + answered.set_aside + shared.events.output.load(Relaxed));
+        let seen = (
+            shared.events.input.load(Relaxed),
+            answered.indexed + answered.set_aside + shared.events.output.load(Relaxed),
+        );
         if seen != self.seen {
             self.seen = seen;
             self.since = now;
@@ -382,13 +414,34 @@ impl Notice {
             .plan
             .outputs
             .iter()
-            .filter_map(|node| node.output.trouble().map(|trouble| format!("{}: {trouble}", node.name)))
+            .filter_map(|node| {
+                node.output
+                    .trouble()
+                    .map(|trouble| format!("{}: {trouble}", node.name))
+            })
             .collect();
         reasons.extend(
-            shared.sources.iter().filter(|slot| !slot.ended.load(Relaxed)).filter_map(|slot| slot.source.try_lock().ok().map(|source| source.idle_reason())),
+            shared
+                .sources
+                .iter()
+                .filter(|slot| !slot.ended.load(Relaxed))
+                .filter_map(|slot| {
+                    slot.source
+                        .try_lock()
+                        .ok()
+                        .map(|source| source.idle_reason())
+                }),
         );
         let shown = reasons.len().min(6);
-        let more = if reasons.len() > shown { format!(" (and {} more)", reasons.len() - shown) } else { String::new() };
-        log::info!("nothing has flowed for {} s: {}{more}", self.every.as_secs(), reasons[..shown].join("; "));
+        let more = if reasons.len() > shown {
+            format!(" (and {} more)", reasons.len() - shown)
+        } else {
+            String::new()
+        };
+        log::info!(
+            "nothing has flowed for {} s: {}{more}",
+            self.every.as_secs(),
+            reasons[..shown].join("; ")
+        );
     }
 }

@@ -27,7 +27,14 @@ impl BlockPool {
     /// A pool of `total` blocks, made when first needed.
     #[must_use]
     pub fn new(total: usize) -> Self {
-        BlockPool { state: Mutex::new(Blocks { free: Vec::new(), unmade: total, total }), returned: Condvar::new() }
+        BlockPool {
+            state: Mutex::new(Blocks {
+                free: Vec::new(),
+                unmade: total,
+                total,
+            }),
+            returned: Condvar::new(),
+        }
     }
 
     /// Takes a block; waits at most so long.
@@ -88,7 +95,11 @@ impl Budget {
     /// A budget of `max` bytes.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Budget { state: Mutex::default(), released: Condvar::new(), max }
+        Budget {
+            state: Mutex::default(),
+            released: Condvar::new(),
+            max,
+        }
     }
 
     /// An empty body.
@@ -100,7 +111,10 @@ impl Budget {
     pub fn acquire(&self, bytes: usize) {
         let mut state = lock(&self.state);
         while state.used > 0 && state.used + bytes > self.max {
-            state = self.released.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+            state = self
+                .released
+                .wait(state)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         state.used += bytes;
         state.bodies += 1;

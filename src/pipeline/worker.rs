@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
-use super::decorate::{add_input_options, add_stream_fields};
 use super::Shared;
+use super::decorate::{add_input_options, add_stream_fields};
 use crate::delivery::{OpenError, Outcome, StreamId, Ticket};
 use crate::event::{Batch, EventId, Selection};
 use crate::grok::RegexCache;
@@ -74,7 +74,9 @@ impl Shared {
             if slot.ordered && slot.busy.load(SeqCst) {
                 continue;
             }
-            let Ok(mut source) = slot.source.try_lock() else { continue };
+            let Ok(mut source) = slot.source.try_lock() else {
+                continue;
+            };
             if slot.ended.load(SeqCst) || (slot.ordered && slot.busy.load(SeqCst)) {
                 continue;
             }
@@ -115,9 +117,20 @@ impl Shared {
             if fill == Fill::More {
                 self.notify();
             }
-            return Next::Block(Work { source: number, block, tickets });
+            return Next::Block(Work {
+                source: number,
+                block,
+                tickets,
+            });
         }
-        if all_ended { Next::Done } else { Next::Sleep { for_ms: soonest, signal } }
+        if all_ended {
+            Next::Done
+        } else {
+            Next::Sleep {
+                for_ms: soonest,
+                signal,
+            }
+        }
     }
 
     /// Tickets are opened under the source's lock, so that a stream's runs are in reading order.
@@ -125,7 +138,14 @@ impl Shared {
         if block.runs.iter().all(|run| run.stream.is_none()) {
             return block.runs.iter().map(|_| Ticket::NONE).collect();
         }
-        block.runs.iter().map(|run| run.stream.map_or(Ticket::NONE, |stream| self.open_ticket(stream, run.end))).collect()
+        block
+            .runs
+            .iter()
+            .map(|run| {
+                run.stream
+                    .map_or(Ticket::NONE, |stream| self.open_ticket(stream, run.end))
+            })
+            .collect()
     }
 
     /// Waits for answers while too much is open. A run that gets no ticket fences its stream: a later ticket must
@@ -135,9 +155,13 @@ impl Shared {
             let opened = lock(&self.delivery).open(stream, end);
             match opened {
                 Ok(ticket) => return ticket,
-                Err(OpenError::Saturated) if !*self.give_up.borrow() => std::thread::sleep(Duration::from_millis(1)),
+                Err(OpenError::Saturated) if !*self.give_up.borrow() => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 Err(error) => {
-                    log::error!("a run could not be tracked: {error}; its source is read again from its last position at the next start");
+                    log::error!(
+                        "a run could not be tracked: {error}; its source is read again from its last position at the next start"
+                    );
                     lock(&self.delivery).fence(stream);
                     return Ticket::NONE;
                 }
@@ -192,9 +216,21 @@ impl<'s> Worker<'s> {
             batch: Batch::new(Arc::clone(&plan.keys)),
             sel: Selection::default(),
             buf: Vec::new(),
-            regex_caches: plan.regexes.iter().map(crate::grok::RubyRegex::new_cache).collect(),
-            filter_scratch: plan.filters.iter().map(|node| node.filter.scratch()).collect(),
-            output_scratch: plan.outputs.iter().map(|node| node.output.scratch()).collect(),
+            regex_caches: plan
+                .regexes
+                .iter()
+                .map(crate::grok::RubyRegex::new_cache)
+                .collect(),
+            filter_scratch: plan
+                .filters
+                .iter()
+                .map(|node| node.filter.scratch())
+                .collect(),
+            output_scratch: plan
+                .outputs
+                .iter()
+                .map(|node| node.output.scratch())
+                .collect(),
             out_sels: plan.outputs.iter().map(|_| Selection::default()).collect(),
             counts: Vec::new(),
             spare: Vec::new(),
@@ -203,10 +239,15 @@ impl<'s> Worker<'s> {
     }
 
     fn process(&mut self, work: Work) {
-        let Work { source, mut block, tickets } = work;
+        let Work {
+            source,
+            mut block,
+            tickets,
+        } = work;
         let shared = self.shared;
         let bytes = block.buf.len();
-        self.batch.reset(std::mem::take(&mut block.buf), Timestamp::now());
+        self.batch
+            .reset(std::mem::take(&mut block.buf), Timestamp::now());
         self.decode(source, &block);
         let node = &shared.plan.inputs[source];
         let made = self.sel.len() as u64;
@@ -249,7 +290,11 @@ impl<'s> Worker<'s> {
                 blank: 0,
                 failed: 0,
             };
-            slot.codec.decode(&mut self.batch, block.recs.get(first..end).unwrap_or_default(), &mut cx);
+            slot.codec.decode(
+                &mut self.batch,
+                block.recs.get(first..end).unwrap_or_default(),
+                &mut cx,
+            );
             failed += cx.failed;
             first = end.max(first);
             let made = &self.sel.ids()[before..];
@@ -285,7 +330,12 @@ impl<'s> Worker<'s> {
     }
 
     /// Events take the first arm that holds, and come together again in their order.
-    fn filter_branch(&mut self, arms: &[(usize, Vec<Step>)], otherwise: &[Step], sel: &mut Selection) {
+    fn filter_branch(
+        &mut self,
+        arms: &[(usize, Vec<Step>)],
+        otherwise: &[Step],
+        sel: &mut Selection,
+    ) {
         let mut parts = self.partition(arms, sel);
         let first_new = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
         let total = sel.len();
@@ -325,9 +375,14 @@ impl<'s> Worker<'s> {
 
     /// One list per arm and one for `else`; events whose condition has no answer are set aside and removed.
     fn partition(&mut self, arms: &[(usize, Vec<Step>)], sel: &mut Selection) -> Vec<Vec<EventId>> {
-        let mut parts: Vec<Vec<EventId>> = (0..=arms.len()).map(|_| self.spare.pop().unwrap_or_default()).collect();
+        let mut parts: Vec<Vec<EventId>> = (0..=arms.len())
+            .map(|_| self.spare.pop().unwrap_or_default())
+            .collect();
         let plan = &self.shared.plan;
-        let mut regexes = Regexes { regexes: &plan.regexes, caches: &mut self.regex_caches };
+        let mut regexes = Regexes {
+            regexes: &plan.regexes,
+            caches: &mut self.regex_caches,
+        };
         let mut aside = 0_u64;
         for &id in sel.ids() {
             let mut way = Some(arms.len());
@@ -340,7 +395,10 @@ impl<'s> Worker<'s> {
                     }
                     Ok(false) => {}
                     Err(error) => {
-                        log::warn!("an event was set aside: the condition `{}` has no answer for it: {error}", node.text);
+                        log::warn!(
+                            "an event was set aside: the condition `{}` has no answer for it: {error}",
+                            node.text
+                        );
                         aside += 1;
                         way = None;
                         break;
@@ -353,7 +411,16 @@ impl<'s> Worker<'s> {
         }
         if aside > 0 {
             self.shared.condition_errors.fetch_add(aside, Relaxed);
-            let mut kept: Vec<EventId> = sel.ids().iter().copied().filter(|id| parts.iter().any(|part| part.binary_search(id).is_ok() || part.contains(id))).collect();
+            let mut kept: Vec<EventId> = sel
+                .ids()
+                .iter()
+                .copied()
+                .filter(|id| {
+                    parts
+                        .iter()
+                        .any(|part| part.binary_search(id).is_ok() || part.contains(id))
+                })
+                .collect();
             sel.swap(&mut kept);
         }
         parts
@@ -368,7 +435,9 @@ impl<'s> Worker<'s> {
                     sel.swap(&mut ids.to_vec());
                     let parts = self.partition(arms, &mut sel);
                     for (at, part) in parts.iter().enumerate() {
-                        let steps = arms.get(at).map_or(otherwise.as_slice(), |(_, steps)| steps);
+                        let steps = arms
+                            .get(at)
+                            .map_or(otherwise.as_slice(), |(_, steps)| steps);
                         if !part.is_empty() {
                             self.route(steps, part);
                         }
@@ -440,10 +509,17 @@ impl<'s> Worker<'s> {
     }
 }
 
-static NO_COMMON: std::sync::LazyLock<crate::plugin::Common> = std::sync::LazyLock::new(crate::plugin::Common::default);
+static NO_COMMON: std::sync::LazyLock<crate::plugin::Common> =
+    std::sync::LazyLock::new(crate::plugin::Common::default);
 
 /// Brings the arms' events together in the order in which they entered; what an arm made follows its parent.
-fn merge(batch: &Batch, order: &[EventId], parts: &[Vec<EventId>], first_new: EventId, out: &mut Vec<EventId>) {
+fn merge(
+    batch: &Batch,
+    order: &[EventId],
+    parts: &[Vec<EventId>],
+    first_new: EventId,
+    out: &mut Vec<EventId>,
+) {
     let mut cursors = vec![0_usize; parts.len()];
     for id in order {
         for (part, cursor) in parts.iter().zip(&mut cursors) {
@@ -453,7 +529,10 @@ fn merge(batch: &Batch, order: &[EventId], parts: &[Vec<EventId>], first_new: Ev
             }
         }
         for (part, cursor) in parts.iter().zip(&mut cursors) {
-            while let Some(child) = part.get(*cursor).filter(|child| **child >= first_new && batch.ancestor(**child, first_new) == *id) {
+            while let Some(child) = part
+                .get(*cursor)
+                .filter(|child| **child >= first_new && batch.ancestor(**child, first_new) == *id)
+            {
                 out.push(*child);
                 *cursor += 1;
             }

@@ -11,7 +11,9 @@ use crate::language::substitute::substitute;
 use crate::language::{Diagnostic, ParseOptions, SourceMap, parse};
 use crate::plugin::common::{self, Name};
 use crate::plugin::options::{Reader, plugin_ecs};
-use crate::plugin::{Build, Catalogue, Common, Make, PluginKind, PluginMetrics, PluginSpec, Settings, Sprintf};
+use crate::plugin::{
+    Build, Catalogue, Common, Make, PluginKind, PluginMetrics, PluginSpec, Settings, Sprintf,
+};
 
 /// How to compile.
 pub struct PlanOptions<'a> {
@@ -38,7 +40,9 @@ pub struct Compiled {
 pub fn compile(source: &SourceMap, options: &PlanOptions<'_>) -> Compiled {
     let mut parsed = parse(source, options.parse);
     let mut diagnostics = parsed.diagnostics;
-    diagnostics.extend(substitute(&mut parsed.config, &|name, _| (options.environment)(name)));
+    diagnostics.extend(substitute(&mut parsed.config, &|name, _| {
+        (options.environment)(name)
+    }));
     let mut keys = Keys::new();
     let mut planner = Planner::new(source);
     {
@@ -61,9 +65,12 @@ pub fn compile(source: &SourceMap, options: &PlanOptions<'_>) -> Compiled {
     Compiled { plan, diagnostics }
 }
 
+/// Fields that hold one text for all events of an input.
+type Constants = Vec<(Path, Box<[u8]>)>;
+
 struct Planner<'s> {
     source: &'s SourceMap,
-    inputs: Vec<(InputNode, Vec<(Path, Box<[u8]>)>)>,
+    inputs: Vec<(InputNode, Constants)>,
     filters: Vec<FilterNode>,
     outputs: Vec<OutputNode>,
     tests: Vec<TestNode>,
@@ -144,8 +151,11 @@ impl<'s> Planner<'s> {
         for item in items {
             match item {
                 Item::Plugin(plugin) => {
-                    let built =
-                        if kind == PluginKind::Filter { self.filter(plugin, build) } else { self.output(plugin, build) };
+                    let built = if kind == PluginKind::Filter {
+                        self.filter(plugin, build)
+                    } else {
+                        self.output(plugin, build)
+                    };
                     steps.extend(built.map(Step::Plugin));
                 }
                 Item::Branch(branch) => steps.push(self.branch(branch, kind, build)),
@@ -160,16 +170,28 @@ impl<'s> Planner<'s> {
             let test = self.conditions.compile(&arm.condition, build);
             let steps = self.steps(&arm.items, kind, build);
             if let Some(test) = test {
-                self.tests.push(TestNode { test, text: self.source.slice(arm.condition.span).to_owned() });
+                self.tests.push(TestNode {
+                    test,
+                    text: self.source.slice(arm.condition.span).to_owned(),
+                });
                 arms.push((self.tests.len() - 1, steps));
             }
         }
-        let otherwise = branch.otherwise.as_ref().map(|items| self.steps(items, kind, build)).unwrap_or_default();
+        let otherwise = branch
+            .otherwise
+            .as_ref()
+            .map(|items| self.steps(items, kind, build))
+            .unwrap_or_default();
         Step::Branch { arms, otherwise }
     }
 
     /// Finds the plugin, checks what is common to its kind, and gives it an id.
-    fn begin(&mut self, kind: PluginKind, plugin: &Plugin, build: &mut Build<'_>) -> Option<(&'static PluginSpec, Arc<PluginMetrics>)> {
+    fn begin(
+        &mut self,
+        kind: PluginKind,
+        plugin: &Plugin,
+        build: &mut Build<'_>,
+    ) -> Option<(&'static PluginSpec, Arc<PluginMetrics>)> {
         let Some(spec) = build.catalogue.find(kind, &plugin.name.text) else {
             build.unknown_plugin(kind, plugin);
             return None;
@@ -184,43 +206,78 @@ impl<'s> Planner<'s> {
         let own = format!("{}_{count}", spec.name);
         let id = id.flatten().unwrap_or(own);
         if !self.ids.insert(id.clone()) {
-            build.error("duplicate-id", format!("two plugins have the id `{id}`"), span);
+            build.error(
+                "duplicate-id",
+                format!("two plugins have the id `{id}`"),
+                span,
+            );
         }
         build.ecs = plugin_ecs(plugin, build);
         build.id = id;
         let metrics = Arc::new(PluginMetrics::default());
-        metrics.hidden.store(enabled.flatten() == Some(false), Relaxed);
+        metrics
+            .hidden
+            .store(enabled.flatten() == Some(false), Relaxed);
         Some((spec, metrics))
     }
 
     fn input(&mut self, plugin: &Plugin, build: &mut Build<'_>) {
-        let Some((spec, metrics)) = self.begin(PluginKind::Input, plugin, build) else { return };
+        let Some((spec, metrics)) = self.begin(PluginKind::Input, plugin, build) else {
+            return;
+        };
         let Make::Input(make) = spec.make else { return };
         let input = make(plugin, build);
         let decoration = decoration(plugin, build);
-        let (Some(input), Some(decoration)) = (input, decoration) else { return };
+        let (Some(input), Some(decoration)) = (input, decoration) else {
+            return;
+        };
         let known = constants(&decoration, build.keys);
         let id = build.id.clone();
-        self.inputs.push((InputNode { id, name: spec.name, input, decoration, program: Program::default(), metrics }, known));
+        self.inputs.push((
+            InputNode {
+                id,
+                name: spec.name,
+                input,
+                decoration,
+                program: Program::default(),
+                metrics,
+            },
+            known,
+        ));
     }
 
     fn filter(&mut self, plugin: &Plugin, build: &mut Build<'_>) -> Option<usize> {
         collect_texts(&plugin.attrs, &mut self.filter_texts);
         let (spec, metrics) = self.begin(PluginKind::Filter, plugin, build)?;
-        let Make::Filter(make) = spec.make else { return None };
+        let Make::Filter(make) = spec.make else {
+            return None;
+        };
         let filter = make(plugin, build);
         let common = common::read(plugin, build);
         let (filter, mut common) = (filter?, common?);
         common.failure_tag = filter.failure_tag();
-        self.filters.push(FilterNode { id: build.id.clone(), name: spec.name, filter, common, metrics });
+        self.filters.push(FilterNode {
+            id: build.id.clone(),
+            name: spec.name,
+            filter,
+            common,
+            metrics,
+        });
         Some(self.filters.len() - 1)
     }
 
     fn output(&mut self, plugin: &Plugin, build: &mut Build<'_>) -> Option<usize> {
         let (spec, metrics) = self.begin(PluginKind::Output, plugin, build)?;
-        let Make::Output(make) = spec.make else { return None };
+        let Make::Output(make) = spec.make else {
+            return None;
+        };
         let output = make(plugin, build)?;
-        self.outputs.push(OutputNode { id: build.id.clone(), name: spec.name, output, metrics });
+        self.outputs.push(OutputNode {
+            id: build.id.clone(),
+            name: spec.name,
+            output,
+            metrics,
+        });
         Some(self.outputs.len() - 1)
     }
 
@@ -248,16 +305,44 @@ impl<'s> Planner<'s> {
 /// Options that belong to one kind of plugin are refused on the others, with the original's reason.
 fn check_common(kind: PluginKind, spec: &PluginSpec, plugin: &Plugin, build: &mut Build<'_>) {
     let (taken, refused): (&[&str], &str) = match kind {
-        PluginKind::Input => (&["id", "enable_metric", "ecs_compatibility", "add_field", "tags", "type"], "inputs"),
+        PluginKind::Input => (
+            &[
+                "id",
+                "enable_metric",
+                "ecs_compatibility",
+                "add_field",
+                "tags",
+                "type",
+            ],
+            "inputs",
+        ),
         PluginKind::Filter => (
-            &["id", "enable_metric", "ecs_compatibility", "add_field", "remove_field", "add_tag", "remove_tag", "periodic_flush"],
+            &[
+                "id",
+                "enable_metric",
+                "ecs_compatibility",
+                "add_field",
+                "remove_field",
+                "add_tag",
+                "remove_tag",
+                "periodic_flush",
+            ],
             "filters",
         ),
         PluginKind::Output => (&["id", "enable_metric", "ecs_compatibility"], "outputs"),
         PluginKind::Codec => (&["id", "enable_metric", "ecs_compatibility"], "codecs"),
     };
     const ALL: [&str; 10] = [
-        "id", "enable_metric", "ecs_compatibility", "add_field", "remove_field", "add_tag", "remove_tag", "periodic_flush", "tags", "type",
+        "id",
+        "enable_metric",
+        "ecs_compatibility",
+        "add_field",
+        "remove_field",
+        "add_tag",
+        "remove_tag",
+        "periodic_flush",
+        "tags",
+        "type",
     ];
     for attr in &plugin.attrs {
         let name = attr.name.text.as_str();
@@ -265,7 +350,10 @@ fn check_common(kind: PluginKind, spec: &PluginSpec, plugin: &Plugin, build: &mu
         if ALL.contains(&name) && !taken.contains(&name) && !own {
             build.error_with_hint(
                 "unknown-option",
-                format!("unknown option `{name}` of `{}`: {refused} do not have it", plugin.name.text),
+                format!(
+                    "unknown option `{name}` of `{}`: {refused} do not have it",
+                    plugin.name.text
+                ),
                 attr.name.span,
                 "put an `if` around the plugin, or a `mutate` before it",
             );
@@ -280,15 +368,26 @@ fn decoration(plugin: &Plugin, build: &mut Build<'_>) -> Option<Decoration> {
     let tags: Option<Vec<Sprintf>> = reader.take("tags", None);
     let kind = kind?;
     let kind_path = kind.is_some().then(|| build.path("type"));
-    Some(Decoration { kind, kind_path, common: Common { add_tag: tags?, ..common } })
+    Some(Decoration {
+        kind,
+        kind_path,
+        common: Common {
+            add_tag: tags?,
+            ..common
+        },
+    })
 }
 
 /// `[@metadata]` fields that an input sets to one constant.
-fn constants(decoration: &Decoration, keys: &Keys) -> Vec<(Path, Box<[u8]>)> {
-    let mut known: Vec<(Path, Box<[u8]>)> = Vec::new();
+fn constants(decoration: &Decoration, keys: &Keys) -> Constants {
+    let mut known = Constants::new();
     for (name, values) in &decoration.common.add_field {
-        let (Name::Fixed(path), [value]) = (name, values.as_slice()) else { continue };
-        if let (Some(literal), true, Some(_)) = (value.as_literal(), path.is_metadata(keys), path.as_slot()) {
+        let (Name::Fixed(path), [value]) = (name, values.as_slice()) else {
+            continue;
+        };
+        if let (Some(literal), true, Some(_)) =
+            (value.as_literal(), path.is_metadata(keys), path.as_slot())
+        {
             known.push((path.clone(), literal.as_bytes().into()));
         }
     }
@@ -297,7 +396,9 @@ fn constants(decoration: &Decoration, keys: &Keys) -> Vec<(Path, Box<[u8]>)> {
 
 /// True when some filter option names the field outside of a `%{…}`, so that it may be written.
 fn written(path: &Path, keys: &Keys, texts: &[String]) -> bool {
-    let Some(slot) = path.as_slot() else { return true };
+    let Some(slot) = path.as_slot() else {
+        return true;
+    };
     let name = format!("[@metadata][{}", String::from_utf8_lossy(keys.name(slot)));
     texts.iter().any(|text| {
         let mut rest = text.as_str();
@@ -324,7 +425,9 @@ fn collect_texts(attrs: &[Attr], out: &mut Vec<String>) {
             ValueKind::Number(_) => {}
         }
     }
-    attrs.iter().for_each(|attr| value(&attr.value, out));
+    for attr in attrs {
+        value(&attr.value, out);
+    }
 }
 
 /// Removes the branches that the events of an input cannot enter.
@@ -351,7 +454,10 @@ fn fold(steps: &[Step], tests: &[TestNode], known: &[(Path, Box<[u8]>)]) -> Vec<
         if open.is_empty() {
             out.extend(otherwise);
         } else {
-            out.push(Step::Branch { arms: open, otherwise });
+            out.push(Step::Branch {
+                arms: open,
+                otherwise,
+            });
         }
     }
     out

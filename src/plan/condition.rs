@@ -79,14 +79,37 @@ enum LeafKind {
     Truthy(Path),
     Equal(Path, Const),
     EqualFields(Path, Path),
-    Order { field: Path, op: CompareOp, with: Const },
-    OrderFields { left: Path, op: CompareOp, right: Path },
+    Order {
+        field: Path,
+        op: CompareOp,
+        with: Const,
+    },
+    OrderFields {
+        left: Path,
+        op: CompareOp,
+        right: Path,
+    },
     NeverOrdered,
-    InList { field: Path, texts: Texts },
-    InText { field: Path, text: Box<[u8]> },
-    ConstIn { needle: Const, field: Path },
-    FieldIn { needle: Path, field: Path },
-    Match { field: Path, regex: usize },
+    InList {
+        field: Path,
+        texts: Texts,
+    },
+    InText {
+        field: Path,
+        text: Box<[u8]>,
+    },
+    ConstIn {
+        needle: Const,
+        field: Path,
+    },
+    FieldIn {
+        needle: Path,
+        field: Path,
+    },
+    Match {
+        field: Path,
+        regex: usize,
+    },
 }
 
 /// Texts that a field is looked up in.
@@ -99,13 +122,20 @@ struct Texts {
 impl Texts {
     fn new(texts: Vec<Box<[u8]>>) -> Texts {
         if texts.len() <= 6 {
-            return Texts { few: texts, many: rustc_hash::FxHashSet::default() };
+            return Texts {
+                few: texts,
+                many: rustc_hash::FxHashSet::default(),
+            };
         }
-        Texts { few: Vec::new(), many: texts.into_iter().collect() }
+        Texts {
+            few: Vec::new(),
+            many: texts.into_iter().collect(),
+        }
     }
 
     fn contains(&self, text: &[u8]) -> bool {
-        self.few.iter().any(|one| **one == *text) || (!self.many.is_empty() && self.many.contains(text))
+        self.few.iter().any(|one| **one == *text)
+            || (!self.many.is_empty() && self.many.contains(text))
     }
 }
 
@@ -127,27 +157,48 @@ impl Compiler {
             CondKind::And(a, b) => both(self, build, a, b).map(|(a, b)| Test::And(a, b))?,
             CondKind::Or(a, b) => both(self, build, a, b).map(|(a, b)| Test::Or(a, b))?,
             CondKind::Xor(a, b) => both(self, build, a, b).map(|(a, b)| Test::Xor(a, b))?,
-            CondKind::Nand(a, b) => both(self, build, a, b).map(|(a, b)| Test::Not(Box::new(Test::And(a, b))))?,
+            CondKind::Nand(a, b) => {
+                both(self, build, a, b).map(|(a, b)| Test::Not(Box::new(Test::And(a, b))))?
+            }
             CondKind::Not(a) => Test::Not(Box::new(self.compile(a, build)?)),
-            CondKind::Truthy(operand) => match self.term(operand, build)? {
+            CondKind::Truthy(operand) => match Self::term(operand, build)? {
                 Term::Field(path) => leaf(LeafKind::Truthy(path)),
-                Term::Const(constant) => Test::Known(!matches!(&constant, Const::Text(text) if text.is_empty() || **text == *b"false")),
+                Term::Const(constant) => Test::Known(
+                    !matches!(&constant, Const::Text(text) if text.is_empty() || **text == *b"false"),
+                ),
                 Term::List(_) => Test::Known(true),
             },
             CondKind::Compare { left, op, right } => self.compare(left, *op, right, build)?,
-            CondKind::In { needle, haystack, negated } => {
+            CondKind::In {
+                needle,
+                haystack,
+                negated,
+            } => {
                 let test = self.within(needle, haystack, build)?;
-                if *negated { Test::Not(Box::new(test)) } else { test }
+                if *negated {
+                    Test::Not(Box::new(test))
+                } else {
+                    test
+                }
             }
-            CondKind::Match { left, pattern, pattern_span, negated } => {
+            CondKind::Match {
+                left,
+                pattern,
+                pattern_span,
+                negated,
+            } => {
                 let test = self.matches(left, pattern, *pattern_span, build)?;
-                if *negated { Test::Not(Box::new(test)) } else { test }
+                if *negated {
+                    Test::Not(Box::new(test))
+                } else {
+                    test
+                }
             }
         };
         Some(test.simplified())
     }
 
-    fn term(&self, operand: &Operand, build: &mut Build<'_>) -> Option<Term> {
+    fn term(operand: &Operand, build: &mut Build<'_>) -> Option<Term> {
         Some(match &operand.kind {
             OperandKind::Field(reference) => Term::Field(build.keys.path(reference)),
             OperandKind::String(_) | OperandKind::Number(_) => Term::Const(constant(operand)?),
@@ -160,29 +211,51 @@ impl Compiler {
         })
     }
 
-    fn compare(&self, left: &Operand, op: CompareOp, right: &Operand, build: &mut Build<'_>) -> Option<Test> {
+    fn compare(
+        &self,
+        left: &Operand,
+        op: CompareOp,
+        right: &Operand,
+        build: &mut Build<'_>,
+    ) -> Option<Test> {
         // An array literal stands for the first text or number in it, as in the original.
         let scalar = |term: Term| match term {
             Term::List(list) => list.into_iter().next().map(Term::Const),
             other => Some(other),
         };
-        let (left, right) = (scalar(self.term(left, build)?), scalar(self.term(right, build)?));
-        let (Some(left), Some(right)) = (left, right) else { return Some(Test::Known(op == CompareOp::Ne)) };
+        let (left, right) = (
+            scalar(Self::term(left, build)?),
+            scalar(Self::term(right, build)?),
+        );
+        let (Some(left), Some(right)) = (left, right) else {
+            return Some(Test::Known(op == CompareOp::Ne));
+        };
         if matches!(op, CompareOp::Eq | CompareOp::Ne) {
             let test = match (left, right) {
                 (Term::Field(a), Term::Field(b)) => leaf(LeafKind::EqualFields(a, b)),
-                (Term::Field(path), Term::Const(constant)) | (Term::Const(constant), Term::Field(path)) => {
+                (Term::Field(path), Term::Const(constant))
+                | (Term::Const(constant), Term::Field(path)) => {
                     leaf(LeafKind::Equal(path, constant))
                 }
                 (Term::Const(a), Term::Const(b)) => Test::Known(a == b),
                 _ => Test::Known(false),
             };
-            return Some(if op == CompareOp::Eq { test } else { Test::Not(Box::new(test)) });
+            return Some(if op == CompareOp::Eq {
+                test
+            } else {
+                Test::Not(Box::new(test))
+            });
         }
         Some(match (left, right) {
             (Term::Field(field), Term::Const(with)) => leaf(LeafKind::Order { field, op, with }),
-            (Term::Const(with), Term::Field(field)) => leaf(LeafKind::Order { field, op: mirrored(op), with }),
-            (Term::Field(left), Term::Field(right)) => leaf(LeafKind::OrderFields { left, op, right }),
+            (Term::Const(with), Term::Field(field)) => leaf(LeafKind::Order {
+                field,
+                op: mirrored(op),
+                with,
+            }),
+            (Term::Field(left), Term::Field(right)) => {
+                leaf(LeafKind::OrderFields { left, op, right })
+            }
             (Term::Const(a), Term::Const(b)) => match order_consts(&a, &b) {
                 Some(order) => Test::Known(accepts(op, order)),
                 None => leaf(LeafKind::NeverOrdered),
@@ -192,13 +265,22 @@ impl Compiler {
     }
 
     fn within(&self, needle: &Operand, haystack: &Operand, build: &mut Build<'_>) -> Option<Test> {
-        let (left, right) = (self.term(needle, build)?, self.term(haystack, build)?);
+        let (left, right) = (Self::term(needle, build)?, Self::term(haystack, build)?);
         Some(match (left, right) {
             (Term::Field(field), Term::List(list)) => {
-                let texts = list.iter().map(|constant| constant.text_form().into()).collect();
-                leaf(LeafKind::InList { field, texts: Texts::new(texts) })
+                let texts = list
+                    .iter()
+                    .map(|constant| constant.text_form().into())
+                    .collect();
+                leaf(LeafKind::InList {
+                    field,
+                    texts: Texts::new(texts),
+                })
             }
-            (Term::Field(field), Term::Const(constant)) => leaf(LeafKind::InText { field, text: constant.text_form().into() }),
+            (Term::Field(field), Term::Const(constant)) => leaf(LeafKind::InText {
+                field,
+                text: constant.text_form().into(),
+            }),
             (Term::Const(needle), Term::Field(field)) => leaf(LeafKind::ConstIn { needle, field }),
             (Term::Field(needle), Term::Field(field)) => leaf(LeafKind::FieldIn { needle, field }),
             (Term::Const(a), Term::Const(b)) => Test::Known(a == b),
@@ -215,19 +297,32 @@ impl Compiler {
         })
     }
 
-    fn matches(&mut self, left: &Operand, pattern: &str, span: Span, build: &mut Build<'_>) -> Option<Test> {
+    fn matches(
+        &mut self,
+        left: &Operand,
+        pattern: &str,
+        span: Span,
+        build: &mut Build<'_>,
+    ) -> Option<Test> {
         let options = RegexOptions::default();
         let regex = match RubyRegex::new(pattern, options) {
             Ok(regex) => regex,
             Err(error) => {
-                build.error("regex", format!("the pattern does not compile: {error}"), span);
+                build.error(
+                    "regex",
+                    format!("the pattern does not compile: {error}"),
+                    span,
+                );
                 return None;
             }
         };
-        Some(match self.term(left, build)? {
+        Some(match Self::term(left, build)? {
             Term::Field(field) => {
                 self.regexes.push(regex);
-                leaf(LeafKind::Match { field, regex: self.regexes.len() - 1 })
+                leaf(LeafKind::Match {
+                    field,
+                    regex: self.regexes.len() - 1,
+                })
             }
             Term::Const(Const::Text(text)) => {
                 let mut cache = regex.new_cache();
@@ -298,7 +393,10 @@ fn order_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
     if let (Ok(a), Ok(b)) = (a.parse::<i128>(), b.parse::<i128>()) {
         return Some(a.cmp(&b));
     }
-    let whole = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let whole = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-')
+    };
     if whole(a) && whole(b) {
         return Some(order_digits(a, b));
     }
@@ -308,7 +406,12 @@ fn order_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
 fn order_digits(a: &str, b: &str) -> Ordering {
     let split = |text: &str| {
         let negative = text.starts_with('-');
-        (negative, text.trim_start_matches('-').trim_start_matches('0').to_owned())
+        (
+            negative,
+            text.trim_start_matches('-')
+                .trim_start_matches('0')
+                .to_owned(),
+        )
     };
     let ((a_negative, a), (b_negative, b)) = (split(a), split(b));
     match (a_negative, b_negative) {
@@ -378,7 +481,12 @@ impl Test {
     ///
     /// # Errors
     /// When the original's rules give no answer for these values.
-    pub fn holds(&self, batch: &mut Batch, id: EventId, regexes: &mut Regexes<'_>) -> Result<bool, CondError> {
+    pub fn holds(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        regexes: &mut Regexes<'_>,
+    ) -> Result<bool, CondError> {
         Ok(match self {
             Test::Known(value) => *value,
             Test::And(a, b) => a.holds(batch, id, regexes)? && b.holds(batch, id, regexes)?,
@@ -409,7 +517,12 @@ pub struct Regexes<'a> {
 
 impl LeafKind {
     fn fold(&self, known: &[(Path, Box<[u8]>)]) -> Option<bool> {
-        let value = |path: &Path| known.iter().find(|(at, _)| at == path).map(|(_, text)| &**text);
+        let value = |path: &Path| {
+            known
+                .iter()
+                .find(|(at, _)| at == path)
+                .map(|(_, text)| &**text)
+        };
         Some(match self {
             LeafKind::Truthy(path) => !matches!(value(path)?, b"" | b"false"),
             LeafKind::Equal(path, constant) => {
@@ -422,7 +535,12 @@ impl LeafKind {
         })
     }
 
-    fn holds(&self, batch: &mut Batch, id: EventId, regexes: &mut Regexes<'_>) -> Result<bool, CondError> {
+    fn holds(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        regexes: &mut Regexes<'_>,
+    ) -> Result<bool, CondError> {
         Ok(match self {
             LeafKind::Truthy(path) => {
                 let value = batch.get(id, path);
@@ -452,9 +570,13 @@ impl LeafKind {
             LeafKind::InList { field, texts } => {
                 let value = batch.get(id, field);
                 match value.kind() {
-                    Kind::Absent | Kind::RawArray | Kind::List | Kind::RawObject | Kind::Map => false,
+                    Kind::Absent | Kind::RawArray | Kind::List | Kind::RawObject | Kind::Map => {
+                        false
+                    }
                     Kind::Null => texts.contains(b""),
-                    Kind::Str | Kind::Int | Kind::True | Kind::False => texts.contains(batch.bytes(value)),
+                    Kind::Str | Kind::Int | Kind::True | Kind::False => {
+                        texts.contains(batch.bytes(value))
+                    }
                     _ => {
                         let mut text = Vec::new();
                         batch.render(value, &mut text);
@@ -471,7 +593,10 @@ impl LeafKind {
                 const_in(batch, needle, value)
             }
             LeafKind::FieldIn { needle, field } => {
-                let (needle, value) = (batch.get_expanded(id, needle), batch.get_expanded(id, field));
+                let (needle, value) = (
+                    batch.get_expanded(id, needle),
+                    batch.get_expanded(id, field),
+                );
                 return field_in(batch, needle, value);
             }
             LeafKind::Match { field, regex } => {
@@ -480,7 +605,9 @@ impl LeafKind {
                     return Ok(false);
                 }
                 match (regexes.regexes.get(*regex), regexes.caches.get_mut(*regex)) {
-                    (Some(regex), Some(cache)) => regex.is_match(cache, batch.bytes(value)).unwrap_or(false),
+                    (Some(regex), Some(cache)) => {
+                        regex.is_match(cache, batch.bytes(value)).unwrap_or(false)
+                    }
                     _ => false,
                 }
             }
@@ -494,7 +621,9 @@ fn equals(batch: &Batch, value: Value, constant: &Const) -> bool {
         Const::Text(text) => value.kind() == Kind::Str && *batch.bytes(value) == **text,
         Const::Int(digits) => {
             value.kind() == Kind::Int
-                && (batch.bytes(value) == digits.as_bytes() || order_numbers(batch.bytes(value), digits.as_bytes()) == Some(Ordering::Equal))
+                && (batch.bytes(value) == digits.as_bytes()
+                    || order_numbers(batch.bytes(value), digits.as_bytes())
+                        == Some(Ordering::Equal))
         }
         Const::Float(number) => value.kind() == Kind::Float && float(batch, value) == Some(*number),
     }
@@ -508,7 +637,9 @@ fn float(batch: &Batch, value: Value) -> Option<f64> {
 fn same(batch: &mut Batch, a: Value, b: Value) -> bool {
     match (a.kind(), b.kind()) {
         (Kind::Str, Kind::Str) => batch.bytes(a) == batch.bytes(b),
-        (Kind::Int, Kind::Int) => order_numbers(batch.bytes(a), batch.bytes(b)) == Some(Ordering::Equal),
+        (Kind::Int, Kind::Int) => {
+            order_numbers(batch.bytes(a), batch.bytes(b)) == Some(Ordering::Equal)
+        }
         (Kind::Float, Kind::Float) => float(batch, a) == float(batch, b),
         (Kind::Time, Kind::Time) => batch.time(a) == batch.time(b),
         (Kind::RawObject | Kind::Map, Kind::RawObject | Kind::Map) => {
@@ -548,7 +679,9 @@ fn order_with(batch: &Batch, value: Value, with: &Const) -> Result<Ordering, Con
         },
         Kind::Int | Kind::Float => match with {
             Const::Text(_) => Err(CondError::Unordered),
-            number => order_numbers(batch.bytes(value), &number.text_form()).ok_or(CondError::Unordered),
+            number => {
+                order_numbers(batch.bytes(value), &number.text_form()).ok_or(CondError::Unordered)
+            }
         },
         _ => Err(CondError::Unordered),
     }

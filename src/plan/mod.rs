@@ -2,8 +2,8 @@
 //!
 //! The planner knows no plugin by name: the catalogue is handed to it.
 
-pub mod condition;
 mod compile;
+pub mod condition;
 mod print;
 
 use std::sync::Arc;

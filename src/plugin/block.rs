@@ -63,7 +63,12 @@ impl Block {
     /// Ends a run after the records pushed so far. Does nothing when there is nothing to say.
     pub fn end_run(&mut self, stream: Option<StreamId>, attrs: &Arc<Attrs>, end: u64) {
         let recs_end = u32::try_from(self.recs.len()).unwrap_or(u32::MAX);
-        self.runs.push(Run { stream, attrs: Arc::clone(attrs), recs_end, end });
+        self.runs.push(Run {
+            stream,
+            attrs: Arc::clone(attrs),
+            recs_end,
+            end,
+        });
     }
 
     /// Appends a record made of bytes that are not in the block yet.
@@ -72,8 +77,15 @@ impl Block {
         for part in parts {
             self.buf.extend_from_slice(part);
         }
-        let len = u32::try_from(self.buf.len()).unwrap_or(u32::MAX).saturating_sub(off);
-        self.recs.push(Rec { off, len, pos, flags });
+        let len = u32::try_from(self.buf.len())
+            .unwrap_or(u32::MAX)
+            .saturating_sub(off);
+        self.recs.push(Rec {
+            off,
+            len,
+            pos,
+            flags,
+        });
     }
 }
 

@@ -132,13 +132,17 @@ impl Catalogue {
     /// Finds a plugin.
     #[must_use]
     pub fn find(&self, kind: PluginKind, name: &str) -> Option<&'static PluginSpec> {
-        self.0.iter().find(|spec| spec.kind() == kind && spec.name == name)
+        self.0
+            .iter()
+            .find(|spec| spec.kind() == kind && spec.name == name)
     }
 
     /// Names of all plugins of a kind.
     pub fn names(&self, kind: PluginKind) -> impl Iterator<Item = &'static str> + use<> {
         let all = self.0;
-        all.iter().filter(move |spec| spec.kind() == kind).map(|spec| spec.name)
+        all.iter()
+            .filter(move |spec| spec.kind() == kind)
+            .map(|spec| spec.name)
     }
 }
 
@@ -161,17 +165,26 @@ pub struct Build<'a> {
 impl Build<'_> {
     /// Reports an error.
     pub fn error(&mut self, code: &'static str, message: impl Into<String>, span: Span) {
-        self.diagnostics.push(Diagnostic::error(code, message, span));
+        self.diagnostics
+            .push(Diagnostic::error(code, message, span));
     }
 
     /// Reports an error with a hint.
-    pub fn error_with_hint(&mut self, code: &'static str, message: impl Into<String>, span: Span, hint: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::error(code, message, span).hint(hint));
+    pub fn error_with_hint(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        span: Span,
+        hint: impl Into<String>,
+    ) {
+        self.diagnostics
+            .push(Diagnostic::error(code, message, span).hint(hint));
     }
 
     /// Reports a warning.
     pub fn warn(&mut self, code: &'static str, message: impl Into<String>, span: Span) {
-        self.diagnostics.push(Diagnostic::warning(code, message, span));
+        self.diagnostics
+            .push(Diagnostic::warning(code, message, span));
     }
 
     /// Compiles a field reference that the code itself names (`[log][file][path]`).
@@ -190,7 +203,12 @@ impl Build<'_> {
         if given.is_absolute() || given.exists() {
             return given;
         }
-        let beside = self.settings.config_dirs.iter().map(|dir| dir.join(&given)).find(|path| path.exists());
+        let beside = self
+            .settings
+            .config_dirs
+            .iter()
+            .map(|dir| dir.join(&given))
+            .find(|path| path.exists());
         beside.unwrap_or(given)
     }
 
@@ -201,7 +219,9 @@ impl Build<'_> {
             self.unknown_plugin(PluginKind::Codec, plugin);
             return None;
         };
-        let Make::Codec(make) = spec.make else { return None };
+        let Make::Codec(make) = spec.make else {
+            return None;
+        };
         let outer = (self.ecs, self.id.clone());
         self.ecs = super::options::plugin_ecs(plugin, self);
         let codec = make(plugin, self);
@@ -212,8 +232,11 @@ impl Build<'_> {
     /// Reports a plugin that is not in the catalogue.
     pub fn unknown_plugin(&mut self, kind: PluginKind, plugin: &Plugin) {
         let name = &plugin.name.text;
-        let mut diagnostic =
-            Diagnostic::error("unknown-plugin", format!("there is no {} plugin `{name}`", kind.name()), plugin.name.span);
+        let mut diagnostic = Diagnostic::error(
+            "unknown-plugin",
+            format!("there is no {} plugin `{name}`", kind.name()),
+            plugin.name.span,
+        );
         if let Some(close) = crate::language::did_you_mean(name, self.catalogue.names(kind)) {
             diagnostic = diagnostic.hint(format!("did you mean `{close}`?"));
         } else {

@@ -18,13 +18,21 @@ pub enum Name {
 
 impl Name {
     /// Calls with the path; false when the rendered text is no field reference.
-    pub fn with(&self, batch: &mut Batch, id: EventId, buf: &mut Vec<u8>, call: impl FnOnce(&mut Batch, &mut Vec<u8>, &Path) -> bool) -> bool {
+    pub fn with(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        buf: &mut Vec<u8>,
+        call: impl FnOnce(&mut Batch, &mut Vec<u8>, &Path) -> bool,
+    ) -> bool {
         match self {
             Name::Fixed(path) => call(batch, buf, path),
             Name::Dynamic(template) => {
                 buf.clear();
                 template.render(batch, id, buf);
-                let Some(path) = dynamic_path(batch, buf) else { return false };
+                let Some(path) = dynamic_path(batch, buf) else {
+                    return false;
+                };
                 call(batch, buf, &path)
             }
         }
@@ -60,14 +68,19 @@ impl Common {
     /// True when there is nothing to apply.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.add_field.is_empty() && self.remove_field.is_empty() && self.add_tag.is_empty() && self.remove_tag.is_empty()
+        self.add_field.is_empty()
+            && self.remove_field.is_empty()
+            && self.add_tag.is_empty()
+            && self.remove_tag.is_empty()
     }
 
     /// Applies the options to one event.
     pub fn apply(&self, batch: &mut Batch, id: EventId, buf: &mut Vec<u8>) {
         for (name, values) in &self.add_field {
             let set = name.with(batch, id, buf, |batch, buf, path| {
-                values.iter().all(|value| add_field(batch, id, path, value, buf))
+                values
+                    .iter()
+                    .all(|value| add_field(batch, id, path, value, buf))
             });
             if !set {
                 let tag = self.failure_tag.as_deref().unwrap_or(b"_add_field_failure");
@@ -111,7 +124,13 @@ pub fn read(plugin: &Plugin, build: &mut Build<'_>) -> Option<Common> {
     for key in remove? {
         remove_field.push(name(&key, build, span)?);
     }
-    Some(Common { add_field, remove_field, add_tag: add_tag?, remove_tag: remove_tag?, failure_tag: None })
+    Some(Common {
+        add_field,
+        remove_field,
+        add_tag: add_tag?,
+        remove_tag: remove_tag?,
+        failure_tag: None,
+    })
 }
 
 /// Compiles a field name that may hold `%{…}`; reports an illegal one.
@@ -124,13 +143,23 @@ pub fn name(text: &str, build: &mut Build<'_>, span: crate::language::Span) -> O
     match FieldPath::parse(text, EscapeStyle::None) {
         Ok(reference) => Some(Name::Fixed(build.keys.path(&reference))),
         Err(error) => {
-            build.error("field-reference", format!("`{text}` is no field reference: {error}"), span);
+            build.error(
+                "field-reference",
+                format!("`{text}` is no field reference: {error}"),
+                span,
+            );
             None
         }
     }
 }
 
-fn add_field(batch: &mut Batch, id: EventId, path: &Path, value: &Sprintf, buf: &mut Vec<u8>) -> bool {
+fn add_field(
+    batch: &mut Batch,
+    id: EventId,
+    path: &Path,
+    value: &Sprintf,
+    buf: &mut Vec<u8>,
+) -> bool {
     let exists = batch.contains(id, path);
     let value = match value.constant() {
         Some(constant) => constant,

@@ -17,12 +17,14 @@ pub mod sprintf;
 pub mod testing;
 
 pub use block::{Attr, Attrs, Block, Rec, Run};
-pub use build::{Build, Catalogue, Ecs, PluginKind, PluginSpec, Make, Settings};
+pub use build::{Build, Catalogue, Ecs, Make, PluginKind, PluginSpec, Settings};
 pub use codec::{Codec, DecodeCx, Framer, Framing};
 pub use common::Common;
 pub use filter::{Cx, Filter, Verdict, per_event};
 pub use input::{Checkpoints, Fill, FillCx, Input, Source, StartCx, Started};
 pub use metrics::PluginMetrics;
-pub use options::{FieldRef, FromSetting, OptionSpec, Options, Pairs, Password, Setting, SettingKind, Status};
+pub use options::{
+    FieldRef, FromSetting, OptionSpec, Options, Pairs, Password, Setting, SettingKind, Status,
+};
 pub use output::{Body, Item, Output, SendCx};
 pub use sprintf::Sprintf;

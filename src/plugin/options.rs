@@ -77,7 +77,10 @@ impl Setting {
     /// Text as if it had been written in the config.
     #[must_use]
     pub fn text(text: &str) -> Setting {
-        Setting { kind: SettingKind::Text(text.to_owned()), span: Span::default() }
+        Setting {
+            kind: SettingKind::Text(text.to_owned()),
+            span: Span::default(),
+        }
     }
 
     fn describe(&self) -> &'static str {
@@ -105,22 +108,37 @@ impl From<bool> for Setting {
 
 impl From<i64> for Setting {
     fn from(value: i64) -> Self {
-        let number = Number::Int { value: value.into(), text: value.to_string() };
-        Setting { kind: SettingKind::Number(number), span: Span::default() }
+        let number = Number::Int {
+            value: value.into(),
+            text: value.to_string(),
+        };
+        Setting {
+            kind: SettingKind::Number(number),
+            span: Span::default(),
+        }
     }
 }
 
 impl From<f64> for Setting {
     fn from(value: f64) -> Self {
-        let number = Number::Float { value, text: value.to_string() };
-        Setting { kind: SettingKind::Number(number), span: Span::default() }
+        let number = Number::Float {
+            value,
+            text: value.to_string(),
+        };
+        Setting {
+            kind: SettingKind::Number(number),
+            span: Span::default(),
+        }
     }
 }
 
 impl<const N: usize> From<[&str; N]> for Setting {
     fn from(values: [&str; N]) -> Self {
         let values = values.into_iter().map(Setting::text).collect();
-        Setting { kind: SettingKind::Array(values), span: Span::default() }
+        Setting {
+            kind: SettingKind::Array(values),
+            span: Span::default(),
+        }
     }
 }
 
@@ -166,7 +184,10 @@ impl FromSetting for bool {
             SettingKind::Text(text) if text == "true" => Ok(true),
             SettingKind::Text(text) if text == "false" => Ok(false),
             SettingKind::Text(text) => Err(format!("must be `true` or `false`, not `{text}`")),
-            _ => Err(format!("must be `true` or `false`, not {}", setting.describe())),
+            _ => Err(format!(
+                "must be `true` or `false`, not {}",
+                setting.describe()
+            )),
         }
     }
 }
@@ -180,7 +201,9 @@ impl FromSetting for f64 {
             SettingKind::Text(text) => text,
             _ => return Err(format!("must be a number, not {}", setting.describe())),
         };
-        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
         match text.parse::<f64>() {
             Ok(number) if plain && number.is_finite() => Ok(number),
             _ => Err(format!("must be a number, not `{text}`")),
@@ -195,7 +218,11 @@ impl FromSetting for i64 {
             return i64::try_from(*value).map_err(|_| "is too large".to_owned());
         }
         let number = f64::from_setting(setting, build)?;
-        if number.fract() == 0.0 && number.abs() < 9e15 { Ok(number as i64) } else { Err("must be a whole number".to_owned()) }
+        if number.fract() == 0.0 && number.abs() < 9e15 {
+            Ok(number as i64)
+        } else {
+            Err("must be a whole number".to_owned())
+        }
     }
 }
 
@@ -229,7 +256,10 @@ impl<T: FromSetting> FromSetting for Vec<T> {
     }
     fn from_setting(setting: &Setting, build: &mut Build<'_>) -> Result<Self, String> {
         match &setting.kind {
-            SettingKind::Array(values) => values.iter().map(|value| T::from_setting(value, build)).collect(),
+            SettingKind::Array(values) => values
+                .iter()
+                .map(|value| T::from_setting(value, build))
+                .collect(),
             SettingKind::Hash(_) => Err("must be an array, not a hash".to_owned()),
             _ => Ok(vec![T::from_setting(setting, build)?]),
         }
@@ -244,7 +274,11 @@ impl<T: FromSetting> FromSetting for NonEmpty<T> {
     const KIND: &'static str = "array";
     fn from_setting(setting: &Setting, build: &mut Build<'_>) -> Result<Self, String> {
         let values = Vec::from_setting(setting, build)?;
-        if values.is_empty() { Err("must not be empty".to_owned()) } else { Ok(NonEmpty(values)) }
+        if values.is_empty() {
+            Err("must not be empty".to_owned())
+        } else {
+            Ok(NonEmpty(values))
+        }
     }
 }
 
@@ -267,7 +301,8 @@ impl<T: FromSetting> FromSetting for Pairs<T> {
         let pairs = hash_entries(setting)?;
         let mut out = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
-            let value = T::from_setting(&value, build).map_err(|error| format!("at `{key}`: {error}"))?;
+            let value =
+                T::from_setting(&value, build).map_err(|error| format!("at `{key}`: {error}"))?;
             out.push((key, value));
         }
         Ok(Pairs(out))
@@ -288,7 +323,11 @@ impl<T: FromSetting> FromSetting for NonEmptyPairs<T> {
 fn hash_entries(setting: &Setting) -> Result<Vec<(String, Setting)>, String> {
     match &setting.kind {
         SettingKind::Hash(pairs) => Ok(pairs.clone()),
-        SettingKind::Array(values) if values.iter().all(|value| matches!(value.kind, SettingKind::Hash(_))) => {
+        SettingKind::Array(values)
+            if values
+                .iter()
+                .all(|value| matches!(value.kind, SettingKind::Hash(_))) =>
+        {
             let mut out = Vec::new();
             for value in values {
                 for (key, value) in hash_entries(value)? {
@@ -303,13 +342,18 @@ fn hash_entries(setting: &Setting) -> Result<Vec<(String, Setting)>, String> {
                 let key = match &pair[0].kind {
                     SettingKind::Text(text) => text.clone(),
                     SettingKind::Number(number) => number.text().to_owned(),
-                    _ => return Err("must be a hash; in its array form every first of two elements is a name".to_owned()),
+                    _ => return Err(
+                        "must be a hash; in its array form every first of two elements is a name"
+                            .to_owned(),
+                    ),
                 };
                 collect(&mut out, key, pair[1].clone());
             }
             Ok(out)
         }
-        SettingKind::Array(_) => Err("must be a hash; its array form needs an even number of elements".to_owned()),
+        SettingKind::Array(_) => {
+            Err("must be a hash; its array form needs an even number of elements".to_owned())
+        }
         _ => Err(format!("must be a hash, not {}", setting.describe())),
     }
 }
@@ -331,7 +375,10 @@ fn collect(out: &mut Vec<(String, Setting)>, key: String, value: Setting) {
             SettingKind::Array(more) => values.extend(more),
             _ => values.push(value.clone()),
         }
-        *before = Setting { kind: SettingKind::Array(values), span: value.span };
+        *before = Setting {
+            kind: SettingKind::Array(values),
+            span: value.span,
+        };
     }
 }
 
@@ -373,8 +420,12 @@ impl FromSetting for FieldRef {
     const KIND: &'static str = "field reference";
     fn from_setting(setting: &Setting, build: &mut Build<'_>) -> Result<Self, String> {
         let text = String::from_setting(setting, build)?;
-        let reference = FieldPath::parse(&text, EscapeStyle::None).map_err(|error| format!("is no field reference: {error}"))?;
-        Ok(FieldRef { path: build.keys.path(&reference), text })
+        let reference = FieldPath::parse(&text, EscapeStyle::None)
+            .map_err(|error| format!("is no field reference: {error}"))?;
+        Ok(FieldRef {
+            path: build.keys.path(&reference),
+            text,
+        })
     }
 }
 
@@ -385,7 +436,11 @@ impl FromSetting for Sprintf {
         let before = build.diagnostics.len();
         match Sprintf::compile(&text, build, setting.span) {
             Some(template) => Ok(template),
-            None => Err(build.diagnostics.drain(before..).next().map_or_else(String::new, |error| error.message)),
+            None => Err(build
+                .diagnostics
+                .drain(before..)
+                .next()
+                .map_or_else(String::new, |error| error.message)),
         }
     }
 }
@@ -413,15 +468,26 @@ impl FromSetting for CodecRef {
         let plugin = match &setting.kind {
             SettingKind::Plugin(plugin) => plugin.clone(),
             SettingKind::Text(name) => {
-                let name = Name { text: name.clone(), span: setting.span };
-                Plugin { name, attrs: Vec::new(), span: setting.span }
+                let name = Name {
+                    text: name.clone(),
+                    span: setting.span,
+                };
+                Plugin {
+                    name,
+                    attrs: Vec::new(),
+                    span: setting.span,
+                }
             }
             _ => return Err(format!("must be a codec, not {}", setting.describe())),
         };
         let before = build.diagnostics.len();
         let codec = build.codec(&plugin);
         match codec {
-            Some(codec) => Ok(CodecRef { name: plugin.name.text.clone(), codec, plugin }),
+            Some(codec) => Ok(CodecRef {
+                name: plugin.name.text.clone(),
+                codec,
+                plugin,
+            }),
             // The codec has reported its own errors at their own places.
             None if build.diagnostics.len() > before => Err(String::new()),
             None => Err("is no codec".to_owned()),
@@ -465,7 +531,11 @@ const SYNONYMS: [(&str, &str); 9] = [
 
 /// ECS compatibility of one plugin: its own option, else the pipeline's.
 pub(crate) fn plugin_ecs(plugin: &Plugin, build: &mut Build<'_>) -> Ecs {
-    let Some(attr) = plugin.attrs.iter().find(|attr| attr.name.text == "ecs_compatibility") else {
+    let Some(attr) = plugin
+        .attrs
+        .iter()
+        .find(|attr| attr.name.text == "ecs_compatibility")
+    else {
         return build.settings.ecs;
     };
     let text = setting(std::slice::from_ref(&attr)).and_then(|setting| match setting.kind {
@@ -475,7 +545,11 @@ pub(crate) fn plugin_ecs(plugin: &Plugin, build: &mut Build<'_>) -> Ecs {
     match text.as_deref().and_then(Ecs::parse) {
         Some(ecs) => ecs,
         None => {
-            build.error("option-value", "`ecs_compatibility` must be one of `disabled`, `v1`, `v8`", attr.value.span);
+            build.error(
+                "option-value",
+                "`ecs_compatibility` must be one of `disabled`, `v1`, `v8`",
+                attr.value.span,
+            );
             build.settings.ecs
         }
     }
@@ -493,7 +567,12 @@ pub struct Reader<'p, 'b, 'a> {
 impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
     /// Begins: reports options that are unknown, not there yet, or renamed.
     pub fn new(plugin: &'p Plugin, build: &'b mut Build<'a>, specs: &'static [OptionSpec]) -> Self {
-        let mut reader = Reader { plugin, build, specs, failed: false };
+        let mut reader = Reader {
+            plugin,
+            build,
+            specs,
+            failed: false,
+        };
         for attr in &plugin.attrs {
             reader.check_name(attr);
         }
@@ -502,21 +581,33 @@ impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
 
     /// Begins without looking at other options: for those that all plugins share.
     pub fn unchecked(plugin: &'p Plugin, build: &'b mut Build<'a>) -> Self {
-        Reader { plugin, build, specs: &[], failed: false }
+        Reader {
+            plugin,
+            build,
+            specs: &[],
+            failed: false,
+        }
     }
 
     fn check_name(&mut self, attr: &Attr) {
         let name = attr.name.text.as_str();
         let plugin = &self.plugin.name.text;
-        match self.specs.iter().find(|spec| spec.name == name).map(|spec| spec.status) {
+        match self
+            .specs
+            .iter()
+            .find(|spec| spec.name == name)
+            .map(|spec| spec.status)
+        {
             Some(Status::Works) => {}
             Some(Status::Later(why)) => {
                 self.failed = true;
                 let message = format!("the option `{name}` of `{plugin}` is not there yet");
-                self.build.error_with_hint("option-later", message, attr.name.span, why);
+                self.build
+                    .error_with_hint("option-later", message, attr.name.span, why);
             }
             Some(Status::Renamed(to)) => {
-                let message = format!("`{name}` of `{plugin}` is an old name: it is read as `{to}`");
+                let message =
+                    format!("`{name}` of `{plugin}` is an old name: it is read as `{to}`");
                 self.build.warn("option-renamed", message, attr.name.span);
             }
             Some(Status::NoEffect(why)) => {
@@ -526,12 +617,30 @@ impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
             None if COMMON.contains(&name) => {}
             None => {
                 self.failed = true;
-                let meant = SYNONYMS.iter().filter(|(_, real)| self.specs.iter().any(|spec| spec.name == *real));
-                let names = self.specs.iter().map(|spec| spec.name).chain(COMMON).chain(meant.clone().map(|(other, _)| *other));
-                let mut error = Diagnostic::error("unknown-option", format!("unknown option `{name}` of `{plugin}`"), attr.name.span);
-                let close = SYNONYMS.iter().find(|(other, _)| *other == name).map(|(other, _)| *other).or_else(|| did_you_mean(name, names));
+                let meant = SYNONYMS
+                    .iter()
+                    .filter(|(_, real)| self.specs.iter().any(|spec| spec.name == *real));
+                let names = self
+                    .specs
+                    .iter()
+                    .map(|spec| spec.name)
+                    .chain(COMMON)
+                    .chain(meant.clone().map(|(other, _)| *other));
+                let mut error = Diagnostic::error(
+                    "unknown-option",
+                    format!("unknown option `{name}` of `{plugin}`"),
+                    attr.name.span,
+                );
+                let close = SYNONYMS
+                    .iter()
+                    .find(|(other, _)| *other == name)
+                    .map(|(other, _)| *other)
+                    .or_else(|| did_you_mean(name, names));
                 if let Some(close) = close {
-                    let close = meant.clone().find(|(other, _)| *other == close).map_or(close, |(_, real)| *real);
+                    let close = meant
+                        .clone()
+                        .find(|(other, _)| *other == close)
+                        .map_or(close, |(_, real)| *real);
                     error = error.hint(format!("did you mean `{close}`?"));
                 } else {
                     error = error.hint(format!("`logmill plugin doc {plugin}` lists its options"));
@@ -549,7 +658,11 @@ impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
     }
 
     /// Takes one option.
-    pub fn take<T: FromSetting>(&mut self, name: &'static str, default: Option<Setting>) -> Option<T> {
+    pub fn take<T: FromSetting>(
+        &mut self,
+        name: &'static str,
+        default: Option<Setting>,
+    ) -> Option<T> {
         let renamed: Vec<&str> = self
             .specs
             .iter()
@@ -571,7 +684,12 @@ impl<'p, 'b, 'a> Reader<'p, 'b, 'a> {
             }
             self.failed = true;
             let message = format!("`{}` needs the option `{name}`", self.plugin.name.text);
-            self.build.error_with_hint("missing-option", message, self.plugin.name.span, format!("add `{name} => …`"));
+            self.build.error_with_hint(
+                "missing-option",
+                message,
+                self.plugin.name.span,
+                format!("add `{name} => …`"),
+            );
             return None;
         }
         let span = attrs[0].value.span;
@@ -624,19 +742,37 @@ fn merge(before: Setting, next: Setting) -> Setting {
             for (key, value) in more {
                 collect(&mut pairs, key, value);
             }
-            Setting { kind: SettingKind::Hash(pairs), span }
+            Setting {
+                kind: SettingKind::Hash(pairs),
+                span,
+            }
         }
         (SettingKind::Array(mut values), next_kind) => {
             match next_kind {
                 SettingKind::Array(more) => values.extend(more),
-                other => values.push(Setting { kind: other, span: next.span }),
+                other => values.push(Setting {
+                    kind: other,
+                    span: next.span,
+                }),
             }
-            Setting { kind: SettingKind::Array(values), span }
+            Setting {
+                kind: SettingKind::Array(values),
+                span,
+            }
         }
         (first, second) if first == second => Setting { kind: first, span },
         (first, second) => {
-            let values = vec![Setting { kind: first, span }, Setting { kind: second, span: next.span }];
-            Setting { kind: SettingKind::Array(values), span }
+            let values = vec![
+                Setting { kind: first, span },
+                Setting {
+                    kind: second,
+                    span: next.span,
+                },
+            ];
+            Setting {
+                kind: SettingKind::Array(values),
+                span,
+            }
         }
     }
 }
@@ -647,9 +783,7 @@ fn from_value(value: &Value) -> Setting {
         ValueKind::Plugin(plugin) => SettingKind::Plugin((**plugin).clone()),
         ValueKind::Number(number) => SettingKind::Number(number.clone()),
         ValueKind::Bareword(text) | ValueKind::String(text) => SettingKind::Text(text.clone()),
-        ValueKind::Array(values) => {
-            SettingKind::Array(values.iter().map(from_value).collect())
-        }
+        ValueKind::Array(values) => SettingKind::Array(values.iter().map(from_value).collect()),
         ValueKind::Hash(pairs) => {
             let mut out: Vec<(String, Setting)> = Vec::with_capacity(pairs.len());
             for (key, value) in pairs {

@@ -45,7 +45,10 @@ impl Body {
         let mut at = 0;
         while at < self.items.len() {
             let run = self.items[at].run;
-            let count = self.items[at..].iter().take_while(|item| item.run == run).count();
+            let count = self.items[at..]
+                .iter()
+                .take_while(|item| item.run == run)
+                .count();
             (cx.answer)(run, u32::try_from(count).unwrap_or(u32::MAX), outcome);
             at += count;
         }
@@ -54,7 +57,11 @@ impl Body {
     /// The bytes of item `at`.
     #[must_use]
     pub fn item(&self, at: usize) -> &[u8] {
-        let start = if at == 0 { 0 } else { self.items[at - 1].end as usize };
+        let start = if at == 0 {
+            0
+        } else {
+            self.items[at - 1].end as usize
+        };
         &self.bytes[start..self.items[at].end as usize]
     }
 }

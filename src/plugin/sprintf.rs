@@ -9,7 +9,10 @@ use crate::time::{JavaTimeFormatter, JodaFormatter, Timestamp};
 #[derive(Debug)]
 enum Part {
     Text(Box<[u8]>),
-    Field { path: Path, placeholder: Box<[u8]> },
+    Field {
+        path: Path,
+        placeholder: Box<[u8]>,
+    },
     EpochSeconds,
     Joda(JodaFormatter),
     JavaTime(JavaTimeFormatter),
@@ -35,7 +38,11 @@ impl Sprintf {
         let template = match Template::parse(text) {
             Ok(template) => template,
             Err(error) => {
-                build.error("field-reference", format!("`{text}` holds an illegal field reference: {error}"), span);
+                build.error(
+                    "field-reference",
+                    format!("`{text}` holds an illegal field reference: {error}"),
+                    span,
+                );
                 return None;
             }
         };
@@ -44,9 +51,13 @@ impl Sprintf {
         for part in template.parts {
             parts.push(match part {
                 TemplatePart::Literal(text) => Part::Text(text.into_bytes().into()),
-                TemplatePart::Field { path, raw: placeholder } => {
-                    Part::Field { path: build.keys.path(&path), placeholder: placeholder.into_bytes().into() }
-                }
+                TemplatePart::Field {
+                    path,
+                    raw: placeholder,
+                } => Part::Field {
+                    path: build.keys.path(&path),
+                    placeholder: placeholder.into_bytes().into(),
+                },
                 TemplatePart::EpochSeconds => Part::EpochSeconds,
                 TemplatePart::TimeNow => Part::TimeNow,
                 TemplatePart::Joda(pattern) => match JodaFormatter::compile(&pattern) {
@@ -66,21 +77,33 @@ impl Sprintf {
             });
         }
         if let Some(error) = broken {
-            build.error("date-pattern", format!("`{text}` holds an illegal date pattern: {error}"), span);
+            build.error(
+                "date-pattern",
+                format!("`{text}` holds an illegal date pattern: {error}"),
+                span,
+            );
         }
         let constant = match parts.as_slice() {
             [] => Some(build.keys.constant(b"")),
             [Part::Text(text)] => Some(build.keys.constant(text)),
             _ => None,
         };
-        Some(Sprintf { source: text.to_owned(), parts, constant })
+        Some(Sprintf {
+            source: text.to_owned(),
+            parts,
+            constant,
+        })
     }
 
     /// A template without placeholders.
     #[must_use]
     pub fn literal(text: &str, build: &mut Build<'_>) -> Sprintf {
         let constant = Some(build.keys.constant(text.as_bytes()));
-        Sprintf { source: text.to_owned(), parts: vec![Part::Text(text.as_bytes().into())], constant }
+        Sprintf {
+            source: text.to_owned(),
+            parts: vec![Part::Text(text.as_bytes().into())],
+            constant,
+        }
     }
 
     /// The template as written.

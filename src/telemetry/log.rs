@@ -60,10 +60,16 @@ pub fn flush(all: bool) {
     let mut due = Vec::new();
     {
         let mut places = lock(&LOGGER.places);
-        let Some(places) = places.as_mut() else { return };
+        let Some(places) = places.as_mut() else {
+            return;
+        };
         for place in places.values_mut() {
             if place.held_back > 0 && (all || place.since.elapsed() >= WINDOW) {
-                due.push((place.level, place.target.clone(), format!("{} (and {} more like this)", place.last, place.held_back)));
+                due.push((
+                    place.level,
+                    place.target.clone(),
+                    format!("{} (and {} more like this)", place.last, place.held_back),
+                ));
                 place.held_back = 0;
                 place.written = 0;
                 place.since = Instant::now();
@@ -78,7 +84,8 @@ pub fn flush(all: bool) {
 impl log::Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let ours = metadata.target().starts_with("logmill");
-        metadata.level() <= log::max_level() && (ours || metadata.level() <= Level::Warn || log::max_level() >= LevelFilter::Trace)
+        metadata.level() <= log::max_level()
+            && (ours || metadata.level() <= Level::Warn || log::max_level() >= LevelFilter::Trace)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -98,7 +105,10 @@ impl log::Log for Logger {
 
 impl Logger {
     fn may_speak(&self, record: &Record<'_>) -> bool {
-        let key = (record.file_static().unwrap_or_default(), record.line().unwrap_or_default());
+        let key = (
+            record.file_static().unwrap_or_default(),
+            record.line().unwrap_or_default(),
+        );
         let mut places = lock(&self.places);
         let places = places.get_or_insert_with(HashMap::new);
         if places.len() >= MAX_PLACES && !places.contains_key(&key) {
@@ -132,15 +142,28 @@ impl Logger {
         let name = level.as_str();
         if self.json.load(Relaxed) {
             line.extend_from_slice(b"{\"timestamp\":\"");
-            Timestamp::now().truncated_to_millis().write_iso8601(&mut line);
-            let rest = serde_json::json!({"level": name, "loggerName": target, "message": text}).to_string();
+            Timestamp::now()
+                .truncated_to_millis()
+                .write_iso8601(&mut line);
+            let rest = serde_json::json!({"level": name, "loggerName": target, "message": text})
+                .to_string();
             line.extend_from_slice(b"\",");
             line.extend_from_slice(rest.get(1..).unwrap_or_default().as_bytes());
         } else {
             line.push(b'[');
-            Timestamp::now().truncated_to_millis().write_iso8601(&mut line);
-            let (on, off) = if self.color { (color(level), "\x1b[0m") } else { ("", "") };
-            let _ = write!(line, "][{on}{name:<5}{off}][{}] ", target.strip_prefix("logmill::").unwrap_or(target));
+            Timestamp::now()
+                .truncated_to_millis()
+                .write_iso8601(&mut line);
+            let (on, off) = if self.color {
+                (color(level), "\x1b[0m")
+            } else {
+                ("", "")
+            };
+            let _ = write!(
+                line,
+                "][{on}{name:<5}{off}][{}] ",
+                target.strip_prefix("logmill::").unwrap_or(target)
+            );
             // A line is a line, whatever is quoted in it.
             for character in text.chars() {
                 match character {

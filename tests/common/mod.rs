@@ -20,7 +20,8 @@ pub fn repository(path: &str) -> PathBuf {
 
 /// Third parties' files, read as oracles; none when they are not there, which the caller says.
 pub fn oracles(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("LOGMILL_ORACLES").map_or_else(|| repository("../shared/data"), PathBuf::from);
+    let root = std::env::var_os("LOGMILL_ORACLES")
+        .map_or_else(|| repository("../shared/data"), PathBuf::from);
     let path = root.join(path);
     if path.exists() {
         return Some(path);
@@ -31,7 +32,9 @@ pub fn oracles(path: &str) -> Option<PathBuf> {
 
 /// The address of a real Elasticsearch; none when there is none, which the caller says.
 pub fn elasticsearch() -> Option<String> {
-    let url = std::env::var("LOGMILL_TEST_ES").ok().filter(|url| !url.is_empty());
+    let url = std::env::var("LOGMILL_TEST_ES")
+        .ok()
+        .filter(|url| !url.is_empty());
     if url.is_none() {
         println!("skipped: no Elasticsearch (LOGMILL_TEST_ES)");
     }
@@ -42,7 +45,15 @@ pub fn elasticsearch() -> Option<String> {
 pub fn filter(config: &str, args: &[&str], input: &[u8]) -> Output {
     let data = tempfile::tempdir().expect("temp dir");
     let mut child = logmill()
-        .args(["-e", config, "--api.enabled", "false", "--log.level", "error", "--path.data"])
+        .args([
+            "-e",
+            config,
+            "--api.enabled",
+            "false",
+            "--log.level",
+            "error",
+            "--path.data",
+        ])
         .arg(data.path())
         .args(args)
         .stdin(Stdio::piped())
@@ -63,7 +74,9 @@ pub fn filter(config: &str, args: &[&str], input: &[u8]) -> Output {
 
 /// Wraps filters for [`filter`].
 pub fn json_filter(filters: &str) -> String {
-    format!("input {{ stdin {{ codec => json_lines }} }} filter {{ {filters} }} output {{ stdout {{ codec => json_lines }} }}")
+    format!(
+        "input {{ stdin {{ codec => json_lines }} }} filter {{ {filters} }} output {{ stdout {{ codec => json_lines }} }}"
+    )
 }
 
 /// A text as it is written in a config.
@@ -81,9 +94,19 @@ pub fn config_value(value: &serde_json::Value) -> String {
     use serde_json::Value;
     match value {
         Value::String(text) => quoted(text),
-        Value::Array(values) => format!("[{}]", values.iter().map(config_value).collect::<Vec<_>>().join(", ")),
+        Value::Array(values) => format!(
+            "[{}]",
+            values
+                .iter()
+                .map(config_value)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
         Value::Object(map) => {
-            let pairs: Vec<String> = map.iter().map(|(key, value)| format!("{} => {}", quoted(key), config_value(value))).collect();
+            let pairs: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{} => {}", quoted(key), config_value(value)))
+                .collect();
             format!("{{ {} }}", pairs.join(" "))
         }
         other => other.to_string(),
@@ -104,15 +127,30 @@ impl Running {
     /// Asks it to stop and waits; its exit code.
     pub fn stop(mut self) -> Option<i32> {
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        wait(Duration::from_secs(10), || matches!(self.0.try_wait(), Ok(Some(_))));
-        self.0.try_wait().ok().flatten().and_then(|status| status.code())
+        wait(Duration::from_secs(10), || {
+            matches!(self.0.try_wait(), Ok(Some(_)))
+        });
+        self.0
+            .try_wait()
+            .ok()
+            .flatten()
+            .and_then(|status| status.code())
     }
 
     /// Peak resident memory so far, bytes.
     pub fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
-        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0) * 1024
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap_or("0");
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .unwrap_or(0)
+            * 1024
     }
 }
 
@@ -133,9 +171,15 @@ pub fn wait(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
 /// One HTTP request; status and body.
 pub fn http(method: &str, url: &str, body: &str) -> (u16, String) {
     let rest = url.strip_prefix("http://").expect("plain http");
-    let (host, path) = rest.split_once('/').map_or((rest, String::from("/")), |(host, path)| (host, format!("/{path}")));
+    let (host, path) = rest
+        .split_once('/')
+        .map_or((rest, String::from("/")), |(host, path)| {
+            (host, format!("/{path}"))
+        });
     let mut stream = std::net::TcpStream::connect(host).expect("connects");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
+    stream
+        .set_read_timeout(Some(Duration::from_mins(1)))
+        .expect("timeout");
     write!(
         stream,
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -146,9 +190,22 @@ pub fn http(method: &str, url: &str, body: &str) -> (u16, String) {
     stream.read_to_end(&mut answer).expect("reads");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    (status, if chunked { unchunk(body) } else { body.to_owned() })
+    let status = head
+        .split_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0);
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    (
+        status,
+        if chunked {
+            unchunk(body)
+        } else {
+            body.to_owned()
+        },
+    )
 }
 
 fn unchunk(body: &str) -> String {
@@ -181,7 +238,11 @@ pub fn sink(args: &[&str]) -> (Running, String) {
         .spawn()
         .expect("the sink starts");
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().expect("piped")), &mut line).expect("its address");
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(child.stdout.take().expect("piped")),
+        &mut line,
+    )
+    .expect("its address");
     let url = line.trim().rsplit(' ').next().expect("address").to_owned();
     (Running(child), url)
 }

@@ -13,7 +13,7 @@ const MOST_AT_ONCE: u64 = 20_000;
 
 /// The open files.
 pub(super) struct Files {
-    files: Vec<File>,
+    open: Vec<File>,
     texts: Vec<String>,
     world: World,
     /// Lines a second.
@@ -27,13 +27,13 @@ impl Files {
     /// # Errors
     /// A sentence, when one cannot be made.
     pub(super) fn new(folder: &Path, rate: u64, seed: u64) -> Result<Self, String> {
-        let files = FORMATS.iter().map(|format| {
+        let opened = FORMATS.iter().map(|format| {
             let path = folder.join(format.file);
-            let opened = OpenOptions::new().create_new(true).append(true).open(&path);
-            opened.map_err(|error| format!("cannot make {}: {error}", path.display()))
+            let file = OpenOptions::new().create_new(true).append(true).open(&path);
+            file.map_err(|error| format!("cannot make {}: {error}", path.display()))
         });
         Ok(Files {
-            files: files.collect::<Result<_, _>>()?,
+            open: opened.collect::<Result<_, _>>()?,
             texts: vec![String::new(); FORMATS.len()],
             world: World::new(seed),
             rate,
@@ -70,7 +70,7 @@ impl Files {
                 left -= format.weight;
             }
         }
-        for ((file, text), format) in self.files.iter_mut().zip(&mut self.texts).zip(&FORMATS) {
+        for ((file, text), format) in self.open.iter_mut().zip(&mut self.texts).zip(&FORMATS) {
             if !text.is_empty() {
                 file.write_all(text.as_bytes())
                     .map_err(|error| format!("cannot write {}: {error}", format.file))?;

@@ -55,8 +55,8 @@ impl Status {
         };
         match target {
             Target::Sink(address) => {
-                let stats = stats(*address)?;
-                status.documents = documents_per_index(&stats);
+                let counts = stats(*address)?;
+                status.documents = documents_per_index(&counts);
                 let wrong = [
                     "/bulks/malformed",
                     "/bulks/header_mismatches",
@@ -66,12 +66,12 @@ impl Status {
                 ];
                 status.errors += wrong
                     .iter()
-                    .filter_map(|path| stats.pointer(path)?.as_u64())
+                    .filter_map(|path| counts.pointer(path)?.as_u64())
                     .sum::<u64>();
                 status.newest = status
                     .documents
                     .keys()
-                    .filter_map(|index| Some((index.clone(), telling(&stats, index)?)))
+                    .filter_map(|index| Some((index.clone(), telling(&counts, index)?)))
                     .collect();
             }
             Target::Elasticsearch(_) => {

@@ -203,7 +203,7 @@ impl World {
     }
 
     pub(super) fn user(&mut self) -> &'static str {
-        *self.rng.pick(&USERS)
+        self.rng.pick::<&str, 8>(&USERS)
     }
 
     pub(super) fn hex(&mut self, digits: usize) -> String {

@@ -140,7 +140,7 @@ fn push_indices(text: &mut String, status: &Status) {
 pub(super) fn summary(expected: &Expected, status: &Status, warnings: &[String]) -> String {
     let mut text = format!(
         "\n{} lines written, {} events in them; {} documents delivered, {} set aside, {} undecodable, {} errors.\n\
-         GeoIP hits: {} of {} (the networks are invented, the demo wrote the databases itself).\nDocuments per index:\n",
+         GeoIP hits: {} of {} (the networks are invented, the demo wrote the databases itself).\nDocuments:\n",
         grouped(expected.lines),
         grouped(expected.events()),
         grouped(status.total()),

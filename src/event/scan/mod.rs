@@ -19,6 +19,7 @@
 )]
 
 mod duplicates;
+#[allow(unsafe_code, reason = "SIMD intrinsics, chosen at run time")]
 mod stops;
 mod valid;
 mod walk;

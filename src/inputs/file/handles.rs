@@ -100,7 +100,7 @@ impl Handles {
     }
 
     /// How many files are open.
-    #[must_use]
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.by_use.len()
     }

@@ -237,7 +237,7 @@ impl Home {
     fn start(&mut self) {
         let config = self.config.replace(
             "DIR",
-            &self.path("").display().to_string().trim_end_matches('/'),
+            self.path("").display().to_string().trim_end_matches('/'),
         );
         let (source, positions) = input(&config)
             .open(

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::elasticsearch::{Auth, Client, ClientConfig, Template, TemplateApi, TlsOptions, VerificationMode};
+use crate::elasticsearch::{
+    Auth, Client, ClientConfig, Template, TemplateApi, TlsOptions, VerificationMode,
+};
 use crate::language::ast::Plugin;
 use crate::plugin::options::{Pairs, Password};
 use crate::plugin::{Build, Sprintf};
@@ -207,26 +209,50 @@ options! {
 
 impl Config {
     /// Makes the client and reads the template; reports what is wrong.
-    pub(super) fn connection(&self, plugin: &Plugin, build: &mut Build<'_>) -> Option<(Client, Option<Template>)> {
+    pub(super) fn connection(
+        &self,
+        plugin: &Plugin,
+        build: &mut Build<'_>,
+    ) -> Option<(Client, Option<Template>)> {
         let span_of = |name: &str| {
-            plugin.attrs.iter().find(|attr| attr.name.text == name).map_or(plugin.name.span, |attr| attr.value.span)
+            plugin
+                .attrs
+                .iter()
+                .find(|attr| attr.name.text == name)
+                .map_or(plugin.name.span, |attr| attr.value.span)
         };
         if self.sniffing {
-            build.error_with_hint("option-later", "`sniffing => true` is not there yet", span_of("sniffing"), "name the nodes in `hosts`");
+            build.error_with_hint(
+                "option-later",
+                "`sniffing => true` is not there yet",
+                span_of("sniffing"),
+                "name the nodes in `hosts`",
+            );
             return None;
         }
         if self.ilm_enabled == Ilm::True {
-            build.error_with_hint("option-later", "`ilm_enabled => true` is not there yet", span_of("ilm_enabled"), "name the policy in the index template's settings");
+            build.error_with_hint(
+                "option-later",
+                "`ilm_enabled => true` is not there yet",
+                span_of("ilm_enabled"),
+                "name the policy in the index template's settings",
+            );
             return None;
         }
         let auth = self.auth(plugin, build)?;
-        let seconds = |number: f64| Duration::try_from_secs_f64(number).unwrap_or(Duration::from_secs(60));
+        let seconds =
+            |number: f64| Duration::try_from_secs_f64(number).unwrap_or(Duration::from_mins(1));
         let verification = match self.ssl_verification_mode {
             Verification::Full => VerificationMode::Full,
             Verification::None => VerificationMode::None,
         };
         let config = ClientConfig {
-            hosts: self.hosts.iter().flat_map(|hosts| hosts.split_whitespace()).map(str::to_owned).collect(),
+            hosts: self
+                .hosts
+                .iter()
+                .flat_map(|hosts| hosts.split_whitespace())
+                .map(str::to_owned)
+                .collect(),
             cloud_id: self.cloud_id.clone().filter(|id| !id.is_empty()),
             auth,
             custom_headers: self.custom_headers.0.clone(),
@@ -251,7 +277,11 @@ impl Config {
             ..ClientConfig::default()
         };
         if self.compression_level > 9 {
-            build.error("option-value", "`compression_level` must be between 0 and 9", span_of("compression_level"));
+            build.error(
+                "option-value",
+                "`compression_level` must be between 0 and 9",
+                span_of("compression_level"),
+            );
             return None;
         }
         let client = match Client::new(&config) {
@@ -266,17 +296,28 @@ impl Config {
     }
 
     fn auth(&self, plugin: &Plugin, build: &mut Build<'_>) -> Option<Auth> {
-        let given = |password: &Option<Password>| password.as_ref().map(|secret| secret.0.clone()).filter(|secret| !secret.is_empty());
+        let given = |password: &Option<Password>| {
+            password
+                .as_ref()
+                .map(|secret| secret.0.clone())
+                .filter(|secret| !secret.is_empty())
+        };
         let user = self.user.clone().filter(|user| !user.is_empty());
         let (key, cloud) = (given(&self.api_key), given(&self.cloud_auth));
-        let methods = [user.is_some(), key.is_some(), cloud.is_some()].iter().filter(|given| **given).count();
+        let methods = [user.is_some(), key.is_some(), cloud.is_some()]
+            .iter()
+            .filter(|given| **given)
+            .count();
         if methods > 1 {
             let message = "only one of `user`/`password`, `api_key` and `cloud_auth` can be used";
             build.error("option-value", message, plugin.name.span);
             return None;
         }
         Some(match (user, key, cloud) {
-            (Some(user), _, _) => Auth::Basic { user, password: given(&self.password).unwrap_or_default() },
+            (Some(user), _, _) => Auth::Basic {
+                user,
+                password: given(&self.password).unwrap_or_default(),
+            },
             (_, Some(key), _) => Auth::ApiKey(key),
             (_, _, Some(cloud)) => Auth::Cloud(cloud),
             _ => Auth::None,
@@ -284,22 +325,43 @@ impl Config {
     }
 
     #[allow(clippy::option_option)]
-    fn template(&self, span: crate::language::Span, build: &mut Build<'_>) -> Option<Option<Template>> {
-        let Some(path) = self.template.as_ref().filter(|_| self.manage_template) else { return Some(None) };
+    fn template(
+        &self,
+        span: crate::language::Span,
+        build: &mut Build<'_>,
+    ) -> Option<Option<Template>> {
+        let Some(path) = self.template.as_ref().filter(|_| self.manage_template) else {
+            return Some(None);
+        };
         let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(error) => {
-                build.error("template", format!("cannot read the template `{}`: {error}", path.display()), span);
+                build.error(
+                    "template",
+                    format!("cannot read the template `{}`: {error}", path.display()),
+                    span,
+                );
                 return None;
             }
         };
         if let Err(error) = serde_json::from_slice::<serde_json::Value>(&text) {
-            build.error("template", format!("the template `{}` is not JSON: {error}", path.display()), span);
+            build.error(
+                "template",
+                format!("the template `{}` is not JSON: {error}", path.display()),
+                span,
+            );
             return None;
         }
-        let default = if build.ecs.enabled() { "ecs-logstash" } else { "logstash" };
+        let default = if build.ecs.enabled() {
+            "ecs-logstash"
+        } else {
+            "logstash"
+        };
         Some(Some(Template {
-            name: self.template_name.clone().unwrap_or_else(|| default.to_owned()),
+            name: self
+                .template_name
+                .clone()
+                .unwrap_or_else(|| default.to_owned()),
             body: Bytes::from(text),
             overwrite: self.template_overwrite,
             api: match self.template_api {

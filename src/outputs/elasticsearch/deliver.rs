@@ -82,7 +82,16 @@ pub(super) async fn deliver(output: Arc<Elasticsearch>, body: Body, mut cx: Send
             end += 1;
         }
         let stop = items[end - 1].end as usize;
-        let part = Part { bytes: bytes.slice(start..stop), items: items[at..end].iter().map(|item| Item { end: item.end - u32::try_from(start).unwrap_or(0), ..*item }).collect() };
+        let part = Part {
+            bytes: bytes.slice(start..stop),
+            items: items[at..end]
+                .iter()
+                .map(|item| Item {
+                    end: item.end - u32::try_from(start).unwrap_or(0),
+                    ..*item
+                })
+                .collect(),
+        };
         output.send(part, &mut cx).await;
         start = stop;
         at = end;
@@ -99,7 +108,11 @@ struct Part {
 
 impl Part {
     fn range(&self, at: usize) -> std::ops::Range<usize> {
-        let start = if at == 0 { 0 } else { self.items[at - 1].end as usize };
+        let start = if at == 0 {
+            0
+        } else {
+            self.items[at - 1].end as usize
+        };
         start..self.items[at].end as usize
     }
 
@@ -109,23 +122,33 @@ impl Part {
         let mut items = Vec::with_capacity(chosen.len());
         for at in chosen {
             bytes.extend_from_slice(&self.bytes[self.range(*at)]);
-            items.push(Item { end: u32::try_from(bytes.len()).unwrap_or(u32::MAX), run: self.items[*at].run });
+            items.push(Item {
+                end: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                run: self.items[*at].run,
+            });
         }
-        Part { bytes: Bytes::from(bytes), items }
+        Part {
+            bytes: Bytes::from(bytes),
+            items,
+        }
     }
 }
 
 impl Elasticsearch {
     /// Sends a part until each of its items has its answer, or the process stops.
     async fn send(&self, part: Part, cx: &mut SendCx) {
-        let Some(part) = without_empty(part, cx) else { return };
+        let Some(part) = without_empty(part, cx) else {
+            return;
+        };
         let mut todo = vec![part];
         let mut backoff = Backoff::new(self.retry.0, self.retry.1);
         while let Some(part) = todo.pop() {
             let body = match self.body(&part).await {
                 Ok(body) => body,
                 Err(error) => {
-                    log::error!("elasticsearch: cannot compress a request: {error}; it goes uncompressed");
+                    log::error!(
+                        "elasticsearch: cannot compress a request: {error}; it goes uncompressed"
+                    );
                     BulkBody::plain(part.bytes.clone(), count(part.items.len()))
                 }
             };
@@ -136,7 +159,11 @@ impl Elasticsearch {
                     PluginMetrics::add(&cx.metrics.bytes, body.bytes.len() as u64);
                     PluginMetrics::add(&cx.metrics.events_out, part.items.len() as u64);
                     cx.metrics.add_status(201, part.items.len() as u64);
-                    answer(cx, part.items.iter().map(|item| item.run), delivery::Outcome::Indexed);
+                    answer(
+                        cx,
+                        part.items.iter().map(|item| item.run),
+                        delivery::Outcome::Indexed,
+                    );
                 }
                 BulkResult::Items(results) => {
                     PluginMetrics::add(&cx.metrics.requests_with_errors, 1);
@@ -169,15 +196,26 @@ impl Elasticsearch {
                 }
                 BulkResult::TooLarge => {
                     PluginMetrics::add(&cx.metrics.set_aside, 1);
-                    log::warn!("elasticsearch: an event was set aside: {}", crate::elasticsearch::bulk::too_large_reason(part.bytes.len()));
-                    answer(cx, part.items.iter().map(|item| item.run), delivery::Outcome::SetAside);
+                    log::warn!(
+                        "elasticsearch: an event was set aside: {}",
+                        crate::elasticsearch::bulk::too_large_reason(part.bytes.len())
+                    );
+                    answer(
+                        cx,
+                        part.items.iter().map(|item| item.run),
+                        delivery::Outcome::SetAside,
+                    );
                 }
             }
         }
     }
 
     async fn body(&self, part: &Part) -> std::io::Result<BulkBody> {
-        let (bytes, items, level) = (part.bytes.clone(), count(part.items.len()), self.compression_level);
+        let (bytes, items, level) = (
+            part.bytes.clone(),
+            count(part.items.len()),
+            self.compression_level,
+        );
         if level == 0 {
             return Ok(BulkBody::plain(bytes, items));
         }
@@ -203,7 +241,9 @@ impl Elasticsearch {
                 }
                 Outcome::Conflict => {
                     if self.policy.logs(&result.error_type) {
-                        log::warn!("elasticsearch: a document exists already and was not written again: {result}");
+                        log::warn!(
+                            "elasticsearch: a document exists already and was not written again: {result}"
+                        );
                     }
                     answer(cx, run, delivery::Outcome::Dropped);
                 }
@@ -219,7 +259,9 @@ impl Elasticsearch {
                     answer(cx, run, delivery::Outcome::SetAside);
                 }
                 Outcome::DroppedByRule => {
-                    log::warn!("elasticsearch: an event was dropped by `drop_error_types`: {result}");
+                    log::warn!(
+                        "elasticsearch: an event was dropped by `drop_error_types`: {result}"
+                    );
                     answer(cx, run, delivery::Outcome::Dropped);
                 }
             }
@@ -227,7 +269,11 @@ impl Elasticsearch {
         PluginMetrics::add(&cx.metrics.events_out, ok);
         PluginMetrics::add(&cx.metrics.retried, again.len() as u64);
         if let Some(why) = why {
-            log::warn!("elasticsearch: {} of {} items go again: {why}", again.len(), part.items.len());
+            log::warn!(
+                "elasticsearch: {} of {} items go again: {why}",
+                again.len(),
+                part.items.len()
+            );
             *lock(&self.trouble) = Some(why);
         }
         (!again.is_empty()).then(|| part.select(&again))
@@ -236,12 +282,20 @@ impl Elasticsearch {
 
 /// Events that could not be encoded have no bytes: they are set aside already.
 fn without_empty(part: Part, cx: &SendCx) -> Option<Part> {
-    let empty: Vec<usize> = (0..part.items.len()).filter(|at| part.range(*at).is_empty()).collect();
+    let empty: Vec<usize> = (0..part.items.len())
+        .filter(|at| part.range(*at).is_empty())
+        .collect();
     if empty.is_empty() {
         return Some(part);
     }
-    answer(cx, empty.iter().map(|at| part.items[*at].run), delivery::Outcome::SetAside);
-    let rest: Vec<usize> = (0..part.items.len()).filter(|at| !part.range(*at).is_empty()).collect();
+    answer(
+        cx,
+        empty.iter().map(|at| part.items[*at].run),
+        delivery::Outcome::SetAside,
+    );
+    let rest: Vec<usize> = (0..part.items.len())
+        .filter(|at| !part.range(*at).is_empty())
+        .collect();
     (!rest.is_empty()).then(|| part.select(&rest))
 }
 

@@ -56,12 +56,25 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Arc<dyn Output>> {
         dlq_custom_codes: config.dlq_custom_codes,
         silence_errors_in_log: config.silence_errors_in_log,
     };
-    let seconds = |number: f64| Duration::try_from_secs_f64(number).ok().filter(|pause| !pause.is_zero());
-    let (Some(first), Some(longest)) = (seconds(config.retry_initial_interval), seconds(config.retry_max_interval)) else {
-        build.error("option-value", "`retry_initial_interval` and `retry_max_interval` must be positive", span);
+    let seconds = |number: f64| {
+        Duration::try_from_secs_f64(number)
+            .ok()
+            .filter(|pause| !pause.is_zero())
+    };
+    let (Some(first), Some(longest)) = (
+        seconds(config.retry_initial_interval),
+        seconds(config.retry_max_interval),
+    ) else {
+        build.error(
+            "option-value",
+            "`retry_initial_interval` and `retry_max_interval` must be positive",
+            span,
+        );
         return None;
     };
-    let compression_level = config.http_compression.map_or(config.compression_level, u32::from);
+    let compression_level = config
+        .http_compression
+        .map_or(config.compression_level, u32::from);
     Some(Arc::new(Elasticsearch {
         client,
         target,
@@ -80,7 +93,9 @@ impl Output for Elasticsearch {
     }
 
     fn encode(&self, batch: &mut Batch, sel: &Selection, body: &mut Body, cx: &mut Cx<'_>) {
-        let Some(scratch) = cx.scratch.downcast_mut::<TargetScratch>() else { return };
+        let Some(scratch) = cx.scratch.downcast_mut::<TargetScratch>() else {
+            return;
+        };
         let mut aside = 0;
         for &id in sel.ids() {
             if let Err(reason) = self.target.write(batch, id, &mut body.bytes, scratch) {

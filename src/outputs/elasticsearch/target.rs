@@ -8,12 +8,46 @@ use crate::plugin::{Build, Sprintf};
 
 /// Options that leave the data stream on when it is not asked for explicitly.
 const COMPATIBLE: [&str; 40] = [
-    "hosts", "user", "password", "api_key", "cloud_id", "cloud_auth", "custom_headers", "parameters", "path", "bulk_path",
-    "healthcheck_path", "ssl_enabled", "ssl_verification_mode", "ssl_certificate_authorities", "ssl_certificate", "ssl_key",
-    "ssl_supported_protocols", "ca_trusted_fingerprint", "timeout", "pool_max", "pool_max_per_route", "resurrect_delay",
-    "compression_level", "http_compression", "retry_initial_interval", "retry_max_interval", "data_stream",
-    "data_stream_type", "data_stream_dataset", "data_stream_namespace", "data_stream_auto_routing", "data_stream_sync_fields",
-    "routing", "pipeline", "id", "enable_metric", "ecs_compatibility", "ssl", "cacert", "validate_after_inactivity",
+    "hosts",
+    "user",
+    "password",
+    "api_key",
+    "cloud_id",
+    "cloud_auth",
+    "custom_headers",
+    "parameters",
+    "path",
+    "bulk_path",
+    "healthcheck_path",
+    "ssl_enabled",
+    "ssl_verification_mode",
+    "ssl_certificate_authorities",
+    "ssl_certificate",
+    "ssl_key",
+    "ssl_supported_protocols",
+    "ca_trusted_fingerprint",
+    "timeout",
+    "pool_max",
+    "pool_max_per_route",
+    "resurrect_delay",
+    "compression_level",
+    "http_compression",
+    "retry_initial_interval",
+    "retry_max_interval",
+    "data_stream",
+    "data_stream_type",
+    "data_stream_dataset",
+    "data_stream_namespace",
+    "data_stream_auto_routing",
+    "data_stream_sync_fields",
+    "routing",
+    "pipeline",
+    "id",
+    "enable_metric",
+    "ecs_compatibility",
+    "ssl",
+    "cacert",
+    "validate_after_inactivity",
 ];
 
 /// Decides action, index and the rest for each event.
@@ -66,45 +100,89 @@ pub(super) struct TargetScratch {
 impl Target {
     pub fn new(config: &Config, plugin: &Plugin, build: &mut Build<'_>) -> Option<Target> {
         let stream = wants_stream(config, plugin, build)?;
-        let literal = |template: &Option<Sprintf>| template.as_ref().map(|template| template.as_literal().map(str::to_owned));
+        let literal = |template: &Option<Sprintf>| {
+            template
+                .as_ref()
+                .map(|template| template.as_literal().map(str::to_owned))
+        };
         let action = match literal(&config.action) {
-            None => ActionChoice::Fixed(if stream { Action::Create } else { Action::Index }),
+            None => ActionChoice::Fixed(if stream {
+                Action::Create
+            } else {
+                Action::Index
+            }),
             Some(Some(name)) => match Action::from_name(name.as_bytes()) {
                 Some(action) => ActionChoice::Fixed(action),
                 None => {
-                    let span = plugin.attrs.iter().find(|attr| attr.name.text == "action").map_or(plugin.name.span, |attr| attr.value.span);
-                    let message = format!("`action` must be `index`, `create`, `update` or `delete`, not `{name}`");
+                    let span = plugin
+                        .attrs
+                        .iter()
+                        .find(|attr| attr.name.text == "action")
+                        .map_or(plugin.name.span, |attr| attr.value.span);
+                    let message = format!(
+                        "`action` must be `index`, `create`, `update` or `delete`, not `{name}`"
+                    );
                     build.error("option-value", message, span);
                     return None;
                 }
             },
-            Some(None) => ActionChoice::Dynamic(recompiled(config.action.as_ref()?, plugin, build)?),
+            Some(None) => {
+                ActionChoice::Dynamic(recompiled(config.action.as_ref()?, plugin, build)?)
+            }
         };
         let kind = if stream {
             Kind::DataStream(Stream {
-                kind: config.data_stream_type.clone().unwrap_or_else(|| "logs".to_owned()),
-                dataset: config.data_stream_dataset.clone().unwrap_or_else(|| "generic".to_owned()),
-                namespace: config.data_stream_namespace.clone().unwrap_or_else(|| "default".to_owned()),
-                paths: ["[data_stream][type]", "[data_stream][dataset]", "[data_stream][namespace]"].map(|name| build.path(name)),
+                kind: config
+                    .data_stream_type
+                    .clone()
+                    .unwrap_or_else(|| "logs".to_owned()),
+                dataset: config
+                    .data_stream_dataset
+                    .clone()
+                    .unwrap_or_else(|| "generic".to_owned()),
+                namespace: config
+                    .data_stream_namespace
+                    .clone()
+                    .unwrap_or_else(|| "default".to_owned()),
+                paths: [
+                    "[data_stream][type]",
+                    "[data_stream][dataset]",
+                    "[data_stream][namespace]",
+                ]
+                .map(|name| build.path(name)),
                 auto_routing: config.data_stream_auto_routing,
                 sync: config.data_stream_sync_fields,
             })
         } else {
-            let default = if build.ecs.enabled() { "ecs-logstash-%{+yyyy.MM.dd}" } else { "logstash-%{+yyyy.MM.dd}" };
-            let text = config.index.as_ref().map_or(default, Sprintf::source).to_owned();
+            let default = if build.ecs.enabled() {
+                "ecs-logstash-%{+yyyy.MM.dd}"
+            } else {
+                "logstash-%{+yyyy.MM.dd}"
+            };
+            let text = config
+                .index
+                .as_ref()
+                .map_or(default, Sprintf::source)
+                .to_owned();
             Kind::Index(Sprintf::compile(&text, build, plugin.name.span)?)
         };
         let mut again = |template: &Option<Sprintf>| match template {
             Some(template) => recompiled(template, plugin, build).map(Some),
             None => Some(None),
         };
-        let (id, routing, pipeline, version) =
-            (again(&config.document_id)?, again(&config.routing)?, again(&config.pipeline)?, again(&config.version)?);
+        let (id, routing, pipeline, version) = (
+            again(&config.document_id)?,
+            again(&config.routing)?,
+            again(&config.pipeline)?,
+            again(&config.version)?,
+        );
         let daily = matches!(&kind, Kind::Index(index) if index.is_daily());
         let simple = daily
             && matches!(action, ActionChoice::Fixed(Action::Index | Action::Create))
             && routing.is_none()
-            && pipeline.as_ref().is_none_or(|pipeline| pipeline.source().is_empty())
+            && pipeline
+                .as_ref()
+                .is_none_or(|pipeline| pipeline.source().is_empty())
             && version.is_none()
             && config.version_type.is_none();
         Some(Target {
@@ -126,7 +204,13 @@ impl Target {
     ///
     /// # Errors
     /// Why the event can never be sent; nothing is appended then.
-    pub fn write(&self, batch: &mut Batch, event: EventId, out: &mut Vec<u8>, scratch: &mut TargetScratch) -> Result<(), String> {
+    pub fn write(
+        &self,
+        batch: &mut Batch,
+        event: EventId,
+        out: &mut Vec<u8>,
+        scratch: &mut TargetScratch,
+    ) -> Result<(), String> {
         if self.simple
             && let (Kind::Index(index), ActionChoice::Fixed(action)) = (&self.kind, &self.action)
         {
@@ -136,12 +220,29 @@ impl Target {
         self.write_general(batch, event, out, scratch)
     }
 
-    fn write_simple(&self, index: &Sprintf, action: Action, batch: &mut Batch, event: EventId, out: &mut Vec<u8>, scratch: &mut TargetScratch) {
-        let day = batch.timestamp(event).map_or(i64::MIN, crate::time::Timestamp::day_number);
-        if scratch.cached.as_ref().is_none_or(|(cached, _)| *cached != day) {
+    fn write_simple(
+        &self,
+        index: &Sprintf,
+        action: Action,
+        batch: &mut Batch,
+        event: EventId,
+        out: &mut Vec<u8>,
+        scratch: &mut TargetScratch,
+    ) {
+        let day = batch
+            .timestamp(event)
+            .map_or(i64::MIN, crate::time::Timestamp::day_number);
+        if scratch
+            .cached
+            .as_ref()
+            .is_none_or(|(cached, _)| *cached != day)
+        {
             scratch.index.clear();
             index.render(batch, event, &mut scratch.index);
-            let meta = ActionMeta { index: &scratch.index, ..ActionMeta::default() };
+            let meta = ActionMeta {
+                index: &scratch.index,
+                ..ActionMeta::default()
+            };
             scratch.cached = Some((day, ActionPrefix::new(action, &meta)));
         }
         let id = self.id.as_ref().map(|template| {
@@ -156,14 +257,24 @@ impl Target {
         out.push(b'\n');
     }
 
-    fn write_general(&self, batch: &mut Batch, event: EventId, out: &mut Vec<u8>, scratch: &mut TargetScratch) -> Result<(), String> {
+    fn write_general(
+        &self,
+        batch: &mut Batch,
+        event: EventId,
+        out: &mut Vec<u8>,
+        scratch: &mut TargetScratch,
+    ) -> Result<(), String> {
         let action = match &self.action {
             ActionChoice::Fixed(action) => *action,
             ActionChoice::Dynamic(template) => {
                 scratch.action.clear();
                 template.render(batch, event, &mut scratch.action);
-                Action::from_name(&scratch.action)
-                    .ok_or_else(|| format!("its action is `{}`, which is no bulk action", String::from_utf8_lossy(&scratch.action)))?
+                Action::from_name(&scratch.action).ok_or_else(|| {
+                    format!(
+                        "its action is `{}`, which is no bulk action",
+                        String::from_utf8_lossy(&scratch.action)
+                    )
+                })?
             }
         };
         scratch.index.clear();
@@ -171,12 +282,20 @@ impl Target {
             Kind::Index(index) => {
                 let resolved = index.render(batch, event, &mut scratch.index);
                 if !resolved && self.unresolved_aside {
-                    return Err(format!("its index name stays unresolved: `{}`", String::from_utf8_lossy(&scratch.index)));
+                    return Err(format!(
+                        "its index name stays unresolved: `{}`",
+                        String::from_utf8_lossy(&scratch.index)
+                    ));
                 }
             }
             Kind::DataStream(stream) => stream.render(batch, event, &mut scratch.index),
         }
-        fn text<'b>(template: Option<&Sprintf>, batch: &mut Batch, event: EventId, buf: &'b mut Vec<u8>) -> Option<&'b [u8]> {
+        fn text<'b>(
+            template: Option<&Sprintf>,
+            batch: &mut Batch,
+            event: EventId,
+            buf: &'b mut Vec<u8>,
+        ) -> Option<&'b [u8]> {
             buf.clear();
             template?.render(batch, event, buf);
             Some(buf)
@@ -220,22 +339,36 @@ fn recompiled(template: &Sprintf, plugin: &Plugin, build: &mut Build<'_>) -> Opt
 }
 
 fn wants_stream(config: &Config, plugin: &Plugin, build: &mut Build<'_>) -> Option<bool> {
-    let creates = config.action.as_ref().is_none_or(|action| action.source() == "create");
+    let creates = config
+        .action
+        .as_ref()
+        .is_none_or(|action| action.source() == "create");
     let offending = plugin.attrs.iter().find(|attr| {
         let name = attr.name.text.as_str();
-        !(COMPATIBLE.contains(&name) || (name == "action" && creates) || (name == "manage_template" && !config.manage_template))
+        !(COMPATIBLE.contains(&name)
+            || (name == "action" && creates)
+            || (name == "manage_template" && !config.manage_template))
     });
-    let named = plugin.attrs.iter().find(|attr| attr.name.text.starts_with("data_stream_"));
+    let named = plugin
+        .attrs
+        .iter()
+        .find(|attr| attr.name.text.starts_with("data_stream_"));
     match (config.data_stream, offending) {
         (Some(DataStream::True), Some(attr)) => {
-            let message = format!("`{}` cannot be used with `data_stream => true`", attr.name.text);
+            let message = format!(
+                "`{}` cannot be used with `data_stream => true`",
+                attr.name.text
+            );
             build.error("data-stream", message, attr.name.span);
             None
         }
         (Some(DataStream::True), None) => Some(true),
         (Some(DataStream::False), _) => {
             if let Some(attr) = named {
-                let message = format!("`{}` has no place where `data_stream => false`", attr.name.text);
+                let message = format!(
+                    "`{}` has no place where `data_stream => false`",
+                    attr.name.text
+                );
                 build.error("data-stream", message, attr.name.span);
                 return None;
             }
@@ -244,8 +377,16 @@ fn wants_stream(config: &Config, plugin: &Plugin, build: &mut Build<'_>) -> Opti
         (_, offending) => {
             let on = build.ecs.enabled() && offending.is_none();
             if let (false, Some(attr)) = (on, named) {
-                let message = format!("`{}` is given, but the data stream is off: another option rules it out", attr.name.text);
-                build.error_with_hint("data-stream", message, attr.name.span, "set `data_stream => true` to see which");
+                let message = format!(
+                    "`{}` is given, but the data stream is off: another option rules it out",
+                    attr.name.text
+                );
+                build.error_with_hint(
+                    "data-stream",
+                    message,
+                    attr.name.span,
+                    "set `data_stream => true` to see which",
+                );
                 return None;
             }
             Some(on)
@@ -278,5 +419,9 @@ impl Stream {
 
 /// What may be a part of a data stream's name.
 fn legal(part: &[u8]) -> bool {
-    !part.is_empty() && part.len() <= 100 && !part.iter().any(|byte| b"\\/*?\"<>| ,#:-".contains(byte) || byte.is_ascii_uppercase())
+    !part.is_empty()
+        && part.len() <= 100
+        && !part
+            .iter()
+            .any(|byte| b"\\/*?\"<>| ,#:-".contains(byte) || byte.is_ascii_uppercase())
 }
