@@ -168,13 +168,13 @@ impl Compiler {
                 ),
                 Term::List(_) => Test::Known(true),
             },
-            CondKind::Compare { left, op, right } => self.compare(left, *op, right, build)?,
+            CondKind::Compare { left, op, right } => Self::compare(left, *op, right, build)?,
             CondKind::In {
                 needle,
                 haystack,
                 negated,
             } => {
-                let test = self.within(needle, haystack, build)?;
+                let test = Self::within(needle, haystack, build)?;
                 if *negated {
                     Test::Not(Box::new(test))
                 } else {
@@ -212,7 +212,6 @@ impl Compiler {
     }
 
     fn compare(
-        &self,
         left: &Operand,
         op: CompareOp,
         right: &Operand,
@@ -264,7 +263,7 @@ impl Compiler {
         })
     }
 
-    fn within(&self, needle: &Operand, haystack: &Operand, build: &mut Build<'_>) -> Option<Test> {
+    fn within(needle: &Operand, haystack: &Operand, build: &mut Build<'_>) -> Option<Test> {
         let (left, right) = (Self::term(needle, build)?, Self::term(haystack, build)?);
         Some(match (left, right) {
             (Term::Field(field), Term::List(list)) => {
