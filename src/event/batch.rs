@@ -158,6 +158,16 @@ impl Batch {
     /// Forgets all events and takes the bytes of the next block; `now` is the arrival time of its events.
     /// Returns the bytes of the block before, for reuse.
     pub fn reset(&mut self, block: Vec<u8>, now: Timestamp) -> Vec<u8> {
+        self.times.clear();
+        self.times.push(now);
+        self.next_chunk();
+        // One hostile batch must not keep its memory for ever.
+        self.arena.shrink_to(16 << 20);
+        std::mem::replace(&mut self.block, block)
+    }
+
+    /// Forgets all events and keeps the block, for the next of its records.
+    pub fn next_chunk(&mut self) {
         self.serial += 1;
         self.arena.clear();
         self.slots.clear();
@@ -166,14 +176,10 @@ impl Batch {
         self.fields.clear();
         self.overflow.clear();
         self.nodes.clear();
-        self.times.clear();
-        self.times.push(now);
-        // One hostile batch must not keep its memory for ever.
-        self.arena.shrink_to(16 << 20);
-        std::mem::replace(&mut self.block, block)
+        self.times.truncate(1);
     }
 
-    /// Changes with every block: what was computed for one serial holds within it only.
+    /// Changes with every chunk: what was computed for one serial holds within it only.
     #[must_use]
     pub fn serial(&self) -> u64 {
         self.serial
@@ -566,14 +572,23 @@ impl Batch {
     }
 }
 
-/// Hash of a field name; only compared within one process.
+/// Hash of a field name, from its length, first and last bytes: cheap, and names that share them are told apart
+/// by comparing. Only compared within one process.
 #[inline]
 pub(crate) fn hash(name: &[u8]) -> u32 {
-    let mut hash = 0x9E37_79B9_u32 ^ u32::try_from(name.len()).unwrap_or(0);
-    for chunk in name.chunks(4) {
-        let mut word = [0_u8; 4];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash.rotate_left(5) ^ u32::from_le_bytes(word)).wrapping_mul(0x85EB_CA6B);
-    }
-    hash
+    let (head, tail) =
+        if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+        } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (
+                u32::from_le_bytes(*head).into(),
+                u32::from_le_bytes(*tail).into(),
+            )
+        } else {
+            let byte = |at: usize| u64::from(name.get(at).copied().unwrap_or(0));
+            (byte(0) | byte(1) << 8, byte(2))
+        };
+    let mixed = (head ^ (name.len() as u64).rotate_left(56)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        ^ tail.wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+    (mixed ^ (mixed >> 32)) as u32
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, DIRTY, EventId, HAS_SOURCE, NONE, OVERFLOW, SUPERSEDED, SourceField};
-use super::keys::{Keys, Slot, slot};
+use super::keys::slot;
 use super::nodes::CLEAN;
 use super::scan::{self, JsonError, Limits, Problem, RawField, RawKind};
 use super::value::{Kind, ORIG, PLAIN, Space, Value};
@@ -75,6 +75,8 @@ pub(crate) fn raw_value(space: Space, kind: RawKind, (start, end): (u32, u32)) -
 /// Finds repeated names among the fields that the plan does not know.
 #[derive(Default)]
 struct Unknown {
+    /// A bit per hash: a name whose bit is not set has not been seen.
+    seen: u64,
     count: usize,
     table: rustc_hash::FxHashMap<Box<[u8]>, u32>,
 }
@@ -218,24 +220,35 @@ impl Batch {
             let mut value = raw_value(text.space, field.kind, field.value);
             value.flags |= orig;
             nested |= matches!(field.kind, RawKind::Object | RawKind::Array);
+            let name = self
+                .space(text.space)
+                .get(field.key.0 as usize..field.key.1 as usize)
+                .unwrap_or_default();
+            let hash = super::batch::hash(name);
             let known = if field.key_escaped {
                 None
             } else {
-                self.known(&keys, text.space, field)
+                keys.find_hashed(name, hash)
             };
             let target = match known {
                 Some(slot) => {
-                    if is_source && self.slot(id, slot).is_orig() {
-                        repeated = true;
-                        self.supersede(first, u32::from(slot));
+                    let at = id as usize * self.width + usize::from(slot);
+                    if is_source && self.slots[at].is_absent() {
+                        self.slots[at] = value;
+                    } else {
+                        if is_source && self.slots[at].is_orig() {
+                            repeated = true;
+                            self.supersede(first, u32::from(slot));
+                        }
+                        self.put_slot(id, slot, value);
                     }
-                    self.put_slot(id, slot, value);
                     u32::from(slot)
                 }
                 None => self.take_unknown(
                     id,
                     text.space,
                     field,
+                    hash,
                     value,
                     first,
                     &mut unknown,
@@ -263,14 +276,6 @@ impl Batch {
         }
     }
 
-    #[inline]
-    fn known(&self, keys: &Keys, space: Space, field: &RawField) -> Option<Slot> {
-        let bytes = self
-            .space(space)
-            .get(field.key.0 as usize..field.key.1 as usize)?;
-        keys.find(bytes)
-    }
-
     fn supersede(&mut self, first: usize, target: u32) {
         for field in &mut self.fields[first..] {
             if field.target == target {
@@ -285,6 +290,7 @@ impl Batch {
         id: EventId,
         space: Space,
         field: &RawField,
+        hash: u32,
         value: Value,
         first: usize,
         unknown: &mut Unknown,
@@ -297,7 +303,11 @@ impl Batch {
             field.key.0,
             field.key.1 - field.key.0,
         );
-        let mut key = raw;
+        let (mut key, mut hash) = (raw, hash);
+        if unknown.count == 0 && self.head(id).over_first != NONE {
+            // Fields that were there before this document.
+            unknown.seen = u64::MAX;
+        }
         if field.key_escaped {
             key = self.decode_string(Value {
                 kind: Kind::EscStr,
@@ -313,8 +323,16 @@ impl Batch {
                 return u32::from(slot);
             }
         }
-        let hash = super::batch::hash(self.bytes(key));
-        let found = self.find_unknown(id, key, unknown);
+        if field.key_escaped {
+            hash = super::batch::hash(self.bytes(key));
+        }
+        let bit = 1_u64 << (hash >> 26);
+        let found = if unknown.seen & bit == 0 {
+            None
+        } else {
+            self.find_unknown(id, key, unknown)
+        };
+        unknown.seen |= bit;
         if let Some(at) = found {
             if value.is_orig() && self.overflow[at as usize].value.is_orig() {
                 *repeated = true;

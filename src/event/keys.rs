@@ -49,7 +49,8 @@ const WELL_KNOWN: [&str; 10] = [
 /// Interner of field names, and the text of every constant of a plan (the `Plan` space).
 #[derive(Clone, Debug)]
 pub struct Keys {
-    top: FxHashMap<Box<[u8]>, Slot>,
+    /// Open addressing over the top-level names: hash and slot; a power of two, at most half full.
+    top: Vec<Option<(u32, Slot)>>,
     meta: FxHashMap<Box<[u8]>, Slot>,
     names: Vec<KeyName>,
     text: Vec<u8>,
@@ -151,7 +152,7 @@ impl Keys {
     #[must_use]
     pub fn new() -> Self {
         let mut keys = Keys {
-            top: FxHashMap::default(),
+            top: vec![None; 64],
             meta: FxHashMap::default(),
             names: Vec::new(),
             text: Vec::new(),
@@ -179,11 +180,11 @@ impl Keys {
     /// The slot of a top-level name; makes one. Past 60,000 names (no config has them) the last slot is
     /// not shared: the name stays dynamic through [`Keys::path`].
     pub fn intern(&mut self, name: &[u8]) -> Slot {
-        if let Some(slot) = self.top.get(name) {
-            return *slot;
+        if let Some(slot) = self.find(name) {
+            return slot;
         }
         let slot = self.add(name, false);
-        self.top.insert(name.into(), slot);
+        self.place(super::batch::hash(name), slot);
         slot
     }
 
@@ -213,7 +214,37 @@ impl Keys {
     #[inline]
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<Slot> {
-        self.top.get(name).copied()
+        self.find_hashed(name, super::batch::hash(name))
+    }
+
+    /// The slot of a known top-level name whose hash is known.
+    #[inline]
+    pub(crate) fn find_hashed(&self, name: &[u8], hash: u32) -> Option<Slot> {
+        let mask = self.top.len() - 1;
+        let mut at = hash as usize & mask;
+        while let Some((found, slot)) = self.top[at] {
+            if found == hash && *self.names[usize::from(slot)].name == *name {
+                return Some(slot);
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    fn place(&mut self, hash: u32, slot: Slot) {
+        if self.names.len() * 2 > self.top.len() {
+            let entries: Vec<_> = self.top.iter().flatten().copied().collect();
+            self.top = vec![None; self.top.len() * 2];
+            for (hash, slot) in entries {
+                self.place(hash, slot);
+            }
+        }
+        let mask = self.top.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.top[at].is_some() {
+            at = (at + 1) & mask;
+        }
+        self.top[at] = Some((hash, slot));
     }
 
     /// The slot of a known `[@metadata]` entry.

@@ -140,8 +140,7 @@ impl Scenario {
             )
         };
         let json_rest = format!(
-            r#"  date {{ match => [ "timestamp", "ISO8601" ] }}
-  if [component] in [ "ai-persona", "persona" ] {{
+            r#"  if [component] in [ "ai-persona", "persona" ] {{
     mutate {{ replace => {{ "[@metadata][index]" => "load-persona" }} }}
   }} else if [component] == "four-laws" {{
     mutate {{ replace => {{ "[@metadata][index]" => "load-ethics" }} }}

@@ -15,6 +15,17 @@ use crate::plan::{Regexes, Step};
 use crate::plugin::{Block, Body, Cx, DecodeCx, Fill, FillCx, PluginMetrics, SendCx};
 use crate::time::Timestamp;
 
+/// Records that run through the plan together. A whole block of events would not stay in a core's cache: with 256
+/// the job of the load test costs a tenth less.
+const CHUNK: usize = 256;
+
+/// Place in a block.
+#[derive(Clone, Copy, Default)]
+struct Cursor {
+    run: usize,
+    rec: usize,
+}
+
 /// Longest sleep of a worker without work.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -206,6 +217,7 @@ struct Worker<'s> {
     output_scratch: Vec<Box<dyn Any + Send>>,
     out_sels: Vec<Selection>,
     counts: Vec<u32>,
+    bodies: Vec<Option<Body>>,
     spare: Vec<Vec<EventId>>,
 }
 
@@ -233,6 +245,7 @@ impl<'s> Worker<'s> {
                 .collect(),
             out_sels: plan.outputs.iter().map(|_| Selection::default()).collect(),
             counts: Vec::new(),
+            bodies: plan.outputs.iter().map(|_| None).collect(),
             spare: Vec::new(),
             shared,
         }
@@ -248,22 +261,32 @@ impl<'s> Worker<'s> {
         let bytes = block.buf.len();
         self.batch
             .reset(std::mem::take(&mut block.buf), Timestamp::now());
-        self.decode(source, &block);
-        let node = &shared.plan.inputs[source];
-        let made = self.sel.len() as u64;
-        PluginMetrics::add(&node.metrics.events_out, made);
-        PluginMetrics::add(&node.metrics.bytes, bytes as u64);
-        shared.events.input.fetch_add(made, Relaxed);
-
-        let mut sel = std::mem::take(&mut self.sel);
-        self.filters(&node.program.filters, &mut sel);
-        shared.events.filtered.fetch_add(sel.len() as u64, Relaxed);
-        for out in &mut self.out_sels {
-            out.clear();
+        self.counts.clear();
+        self.counts.resize(block.runs.len(), 0);
+        for body in &mut self.bodies {
+            *body = None;
         }
-        self.route(&node.program.outputs, sel.ids());
-        self.sel = sel;
-        self.send(&block, &tickets);
+        let node = &shared.plan.inputs[source];
+        PluginMetrics::add(&node.metrics.bytes, bytes as u64);
+        let mut at = Cursor::default();
+        while at.run < block.runs.len() {
+            self.batch.next_chunk();
+            at = self.decode(source, &block, at);
+            let made = self.sel.len() as u64;
+            PluginMetrics::add(&node.metrics.events_out, made);
+            shared.events.input.fetch_add(made, Relaxed);
+
+            let mut sel = std::mem::take(&mut self.sel);
+            self.filters(&node.program.filters, &mut sel);
+            shared.events.filtered.fetch_add(sel.len() as u64, Relaxed);
+            for out in &mut self.out_sels {
+                out.clear();
+            }
+            self.route(&node.program.outputs, sel.ids());
+            self.sel = sel;
+            self.encode();
+        }
+        self.send(&tickets);
 
         block.buf = self.batch.reset(Vec::new(), Timestamp::default());
         shared.blocks.put(block, shared.options.block_bytes);
@@ -274,34 +297,39 @@ impl<'s> Worker<'s> {
         }
     }
 
-    fn decode(&mut self, source: usize, block: &Block) {
+    /// Makes events of the next records; returns where the ones after them begin.
+    fn decode(&mut self, source: usize, block: &Block, from: Cursor) -> Cursor {
         let slot = &self.shared.sources[source];
         let node = &self.shared.plan.inputs[source];
         self.sel.clear();
-        let mut first = 0;
+        let mut at = from;
+        let mut room = CHUNK;
         let mut failed = 0;
-        for (number, run) in block.runs.iter().enumerate() {
-            let end = (run.recs_end as usize).min(block.recs.len());
+        while let Some(run) = block.runs.get(at.run).filter(|_| room > 0) {
+            let end = (run.recs_end as usize).min(block.recs.len()).max(at.rec);
+            let take = room.min(end - at.rec);
             let before = self.sel.len();
             let mut cx = DecodeCx {
-                run: u32::try_from(number).unwrap_or(u32::MAX),
+                run: u32::try_from(at.run).unwrap_or(u32::MAX),
                 buf: &mut self.buf,
                 out: &mut self.sel,
                 blank: 0,
                 failed: 0,
             };
-            slot.codec.decode(
-                &mut self.batch,
-                block.recs.get(first..end).unwrap_or_default(),
-                &mut cx,
-            );
+            let recs = block.recs.get(at.rec..at.rec + take).unwrap_or_default();
+            slot.codec.decode(&mut self.batch, recs, &mut cx);
             failed += cx.failed;
-            first = end.max(first);
             let made = &self.sel.ids()[before..];
             add_stream_fields(&mut self.batch, made, &run.attrs, &mut self.buf);
             add_input_options(&mut self.batch, made, &node.decoration, &mut self.buf);
+            at.rec += take;
+            room -= take;
+            if at.rec >= end {
+                at.run += 1;
+            }
         }
         PluginMetrics::add(&node.metrics.failures, failed);
+        at
     }
 
     fn filters(&mut self, steps: &[Step], sel: &mut Selection) {
@@ -452,18 +480,16 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// Encodes for every output, tells delivery how many answers will come, then sends.
-    fn send(&mut self, block: &Block, tickets: &Arc<[Ticket]>) {
+    /// Encodes for every output.
+    fn encode(&mut self) {
         let shared = self.shared;
-        self.counts.clear();
-        self.counts.resize(block.runs.len(), 0);
-        let mut bodies: Vec<(usize, Body)> = Vec::with_capacity(shared.plan.outputs.len());
         for (number, node) in shared.plan.outputs.iter().enumerate() {
             let sel = &self.out_sels[number];
             if sel.is_empty() {
                 continue;
             }
-            let mut body = shared.budgets[number].body();
+            let body = self.bodies[number].get_or_insert_with(|| shared.budgets[number].body());
+            let before = body.items.len();
             PluginMetrics::add(&node.metrics.events_in, sel.len() as u64);
             shared.events.output.fetch_add(sel.len() as u64, Relaxed);
             let mut cx = Cx {
@@ -472,21 +498,26 @@ impl<'s> Worker<'s> {
                 common: &NO_COMMON,
                 metrics: &node.metrics,
             };
-            node.output.encode(&mut self.batch, sel, &mut body, &mut cx);
-            for item in &body.items {
+            node.output.encode(&mut self.batch, sel, body, &mut cx);
+            for item in &body.items[before..] {
                 if let Some(count) = self.counts.get_mut(item.run as usize) {
                     *count += 1;
                 }
             }
-            bodies.push((number, body));
         }
+    }
+
+    /// Tells delivery how many answers will come, then sends.
+    fn send(&mut self, tickets: &Arc<[Ticket]>) {
+        let shared = self.shared;
         {
             let mut delivery = lock(&shared.delivery);
             for (ticket, count) in tickets.iter().zip(&self.counts) {
                 delivery.expect(*ticket, *count);
             }
         }
-        for (number, body) in bodies {
+        for (number, body) in self.bodies.iter_mut().enumerate() {
+            let Some(body) = body.take() else { continue };
             let budget = &shared.budgets[number];
             if body.items.is_empty() {
                 budget.keep(body);

@@ -171,6 +171,22 @@ impl Sprintf {
         resolved
     }
 
+    /// The field, when the text depends on exactly one field and the day of `@timestamp`.
+    #[must_use]
+    pub fn daily_field(&self) -> Option<&Path> {
+        let mut found = None;
+        for part in &self.parts {
+            match part {
+                Part::Field { path, .. } if found.is_none() => found = Some(path),
+                Part::Text(_) => {}
+                Part::Joda(formatter)
+                    if formatter.granularity() == crate::time::Granularity::Day => {}
+                _ => return None,
+            }
+        }
+        found
+    }
+
     /// True when the text depends on nothing finer than the day of `@timestamp`, so that it can be kept
     /// from event to event of one day.
     #[must_use]

@@ -94,8 +94,18 @@ pub(super) struct TargetScratch {
     pipeline: Vec<u8>,
     version: Vec<u8>,
     action: Vec<u8>,
-    cached: Option<(i64, ActionPrefix)>,
+    cached: Vec<CachedLine>,
 }
+
+/// The action line of one day and, where the index name holds a field, one text of it.
+struct CachedLine {
+    day: i64,
+    field: Box<[u8]>,
+    line: ActionPrefix,
+}
+
+/// Action lines that are kept; index names beyond are written anew each time the oldest is replaced.
+const CACHED_LINES: usize = 16;
 
 impl Target {
     pub fn new(config: &Config, plugin: &Plugin, build: &mut Build<'_>) -> Option<Target> {
@@ -176,7 +186,7 @@ impl Target {
             again(&config.pipeline)?,
             again(&config.version)?,
         );
-        let daily = matches!(&kind, Kind::Index(index) if index.is_daily());
+        let daily = matches!(&kind, Kind::Index(index) if index.is_daily() || index.daily_field().is_some());
         let simple = daily
             && matches!(action, ActionChoice::Fixed(Action::Index | Action::Create))
             && routing.is_none()
@@ -214,8 +224,7 @@ impl Target {
         if self.simple
             && let (Kind::Index(index), ActionChoice::Fixed(action)) = (&self.kind, &self.action)
         {
-            self.write_simple(index, *action, batch, event, out, scratch);
-            return Ok(());
+            return self.write_simple(index, *action, batch, event, out, scratch);
         }
         self.write_general(batch, event, out, scratch)
     }
@@ -228,33 +237,57 @@ impl Target {
         event: EventId,
         out: &mut Vec<u8>,
         scratch: &mut TargetScratch,
-    ) {
+    ) -> Result<(), String> {
         let day = batch
             .timestamp(event)
             .map_or(i64::MIN, crate::time::Timestamp::day_number);
-        if scratch
+        let value = match index.daily_field() {
+            None => crate::event::Value::NULL,
+            Some(path) => {
+                let value = batch.get(event, path);
+                if !value.is_str() {
+                    return self.write_general(batch, event, out, scratch);
+                }
+                value
+            }
+        };
+        let field: &[u8] = if value.is_str() {
+            batch.bytes(value)
+        } else {
+            b""
+        };
+        let found = scratch
             .cached
-            .as_ref()
-            .is_none_or(|(cached, _)| *cached != day)
-        {
+            .iter()
+            .position(|line| line.day == day && *line.field == *field);
+        let at = if let Some(at) = found {
+            at
+        } else {
+            let field = field.into();
             scratch.index.clear();
             index.render(batch, event, &mut scratch.index);
             let meta = ActionMeta {
                 index: &scratch.index,
                 ..ActionMeta::default()
             };
-            scratch.cached = Some((day, ActionPrefix::new(action, &meta)));
-        }
+            let line = ActionPrefix::new(action, &meta);
+            if scratch.cached.len() >= CACHED_LINES {
+                scratch.cached.remove(0);
+            }
+            scratch.cached.push(CachedLine { day, field, line });
+            scratch.cached.len() - 1
+        };
         let id = self.id.as_ref().map(|template| {
             scratch.id.clear();
             template.render(batch, event, &mut scratch.id);
             scratch.id.as_slice()
         });
-        if let Some((_, prefix)) = &scratch.cached {
-            prefix.write(out, id);
+        if let Some(cached) = scratch.cached.get(at) {
+            cached.line.write(out, id);
         }
         batch.write_event(event, out);
         out.push(b'\n');
+        Ok(())
     }
 
     fn write_general(
