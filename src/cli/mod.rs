@@ -81,7 +81,9 @@ fn command() -> Command {
         let mut arg = Arg::new(spec.name)
             .long(spec.name)
             .help(spec.help)
-            .hide(spec.works != Works::Yes);
+            .hide(spec.works != Works::Yes)
+            .overrides_with(spec.name)
+            .overrides_with(spec.name);
         if let Some(short) = spec.short {
             arg = arg.short(short);
         }
@@ -97,6 +99,17 @@ fn command() -> Command {
         };
         command = command.arg(arg);
     }
+    for (name, level) in OLD_LEVELS {
+        let help = format!("Old form of `--log.level {level}`");
+        command = command.arg(
+            Arg::new(name)
+                .long(name)
+                .num_args(0)
+                .action(ArgAction::SetTrue)
+                .hide(true)
+                .help(help),
+        );
+    }
     command.arg(
         Arg::new("setting")
             .short('S')
@@ -106,6 +119,9 @@ fn command() -> Command {
             .value_name("NAME=VALUE"),
     )
 }
+
+/// Flags from before `--log.level`.
+const OLD_LEVELS: [(&str, &str); 3] = [("verbose", "info"), ("debug", "debug"), ("quiet", "error")];
 
 fn value_name(name: &'static str) -> &'static str {
     match name {
@@ -120,6 +136,11 @@ fn values(matches: &ArgMatches) -> Result<Values, String> {
     for spec in SETTINGS {
         if let Some(value) = matches.get_one::<String>(spec.name) {
             values.give(spec.name, value)?;
+        }
+    }
+    for (name, level) in OLD_LEVELS {
+        if matches.get_flag(name) {
+            values.give("log.level", level)?;
         }
     }
     for pair in matches.get_many::<String>("setting").into_iter().flatten() {

@@ -198,6 +198,8 @@ fn run(values: &Values, plan: Plan, options: RunOptions) -> Result<ExitCode, Str
         wait_for_signal().await;
         log::info!("stopping: what was read is delivered first");
         signals.stop();
+        // A terminal or `timeout` may signal the process and its group: two signals at once are one.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         wait_for_signal().await;
         log::warn!("stopped at once by a second signal");
         crate::telemetry::log::flush(true);

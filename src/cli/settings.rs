@@ -205,13 +205,20 @@ pub const SETTINGS: &[SettingSpec] = &[
         "text",
         "How errors of a config are printed: text or json (our own setting)",
     ),
-    later("config.reload.automatic", "false"),
+    SettingSpec {
+        short: Some('r'),
+        switch: true,
+        ..later("config.reload.automatic", "false")
+    },
     idle("config.reload.interval", "3s"),
     later("queue.type", "memory"),
     later("dead_letter_queue.enable", "false"),
     later("api.auth.type", "none"),
     later("api.ssl.enabled", "false"),
-    idle("pipeline.unsafe_shutdown", "false"),
+    SettingSpec {
+        switch: true,
+        ..idle("pipeline.unsafe_shutdown", "false")
+    },
     idle("pipeline.reloadable", "true"),
     idle("pipeline.recoverable", "false"),
     idle("pipeline.separate_logs", "false"),
@@ -221,8 +228,14 @@ pub const SETTINGS: &[SettingSpec] = &[
         "1000",
     ),
     idle("pipeline.batch.metrics.sampling_mode", "minimal"),
-    idle("path.logs", ""),
-    idle("path.plugins", ""),
+    SettingSpec {
+        short: Some('l'),
+        ..idle("path.logs", "")
+    },
+    SettingSpec {
+        short: Some('p'),
+        ..idle("path.plugins", "")
+    },
     idle("path.queue", ""),
     idle("path.dead_letter_queue", ""),
     idle("api.environment", "production"),

@@ -94,6 +94,8 @@ pub struct Shared {
     pub condition_errors: AtomicU64,
     /// Events read, filtered and sent.
     pub events: EventCounts,
+    /// Events of sources that cannot be read again, given to outputs and not answered.
+    pub(crate) untracked: AtomicU64,
     runtime: tokio::runtime::Handle,
     signal: Mutex<u64>,
     wake: Condvar,
@@ -188,6 +190,7 @@ impl Pipeline {
             delivery: Mutex::new(Delivery::new()),
             condition_errors: AtomicU64::new(0),
             events: EventCounts::default(),
+            untracked: AtomicU64::new(0),
             runtime,
             signal: Mutex::new(0),
             wake: Condvar::new(),
@@ -271,12 +274,18 @@ impl Pipeline {
             let _ = committer.join();
         }
         let in_flight = lock(&self.shared.delivery).in_flight();
-        let lost = self
+        let untracked = self.shared.untracked.load(SeqCst);
+        let mut lost: Vec<String> = self
             .shared
             .sources
             .iter()
             .filter_map(|slot| lock(&slot.source).lost())
             .collect();
+        if untracked > 0 {
+            lost.push(format!(
+                "{untracked} events that had no answer and cannot be read again"
+            ));
+        }
         Ended {
             lost,
             unanswered: in_flight.items,
@@ -309,10 +318,10 @@ impl Shared {
 
     /// Asks all inputs to end.
     pub fn stop(&self) {
-        if !self.stopping.swap(true, SeqCst) {
-            *lock(&self.stop_at) = Some(Instant::now() + self.options.stop_within);
-            self.stop_inputs.send_replace(true);
-        }
+        self.stopping.store(true, SeqCst);
+        // The inputs may have ended by themselves before: the time to stop begins with the first request all the same.
+        lock(&self.stop_at).get_or_insert_with(|| Instant::now() + self.options.stop_within);
+        self.stop_inputs.send_replace(true);
         for number in 0..self.sources.len() {
             self.wake_source(number);
         }

@@ -196,8 +196,12 @@ impl Shared {
         let shared = Arc::clone(self);
         SendCx {
             answer: Arc::new(move |run: u32, items: u32, outcome: Outcome| {
-                if let Some(ticket) = tickets.get(run as usize) {
-                    lock(&shared.delivery).answer(*ticket, items, outcome);
+                match tickets.get(run as usize) {
+                    Some(&Ticket::NONE) => {
+                        shared.untracked.fetch_sub(u64::from(items), SeqCst);
+                    }
+                    Some(ticket) => lock(&shared.delivery).answer(*ticket, items, outcome),
+                    None => {}
                 }
             }),
             stopping: self.give_up.subscribe(),
@@ -513,7 +517,11 @@ impl<'s> Worker<'s> {
         {
             let mut delivery = lock(&shared.delivery);
             for (ticket, count) in tickets.iter().zip(&self.counts) {
-                delivery.expect(*ticket, *count);
+                if *ticket == Ticket::NONE {
+                    shared.untracked.fetch_add(u64::from(*count), SeqCst);
+                } else {
+                    delivery.expect(*ticket, *count);
+                }
             }
         }
         for (number, body) in self.bodies.iter_mut().enumerate() {

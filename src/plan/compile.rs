@@ -329,10 +329,21 @@ fn check_common(kind: PluginKind, spec: &PluginSpec, plugin: &Plugin, build: &mu
             ],
             "filters",
         ),
-        PluginKind::Output => (&["id", "enable_metric", "ecs_compatibility"], "outputs"),
+        PluginKind::Output => (
+            &[
+                "id",
+                "enable_metric",
+                "ecs_compatibility",
+                "codec",
+                "workers",
+            ],
+            "outputs",
+        ),
         PluginKind::Codec => (&["id", "enable_metric", "ecs_compatibility"], "codecs"),
     };
-    const ALL: [&str; 10] = [
+    const ALL: [&str; 12] = [
+        "codec",
+        "workers",
         "id",
         "enable_metric",
         "ecs_compatibility",
@@ -347,6 +358,10 @@ fn check_common(kind: PluginKind, spec: &PluginSpec, plugin: &Plugin, build: &mu
     for attr in &plugin.attrs {
         let name = attr.name.text.as_str();
         let own = (spec.options)().iter().any(|option| option.name == name);
+        if kind == PluginKind::Output && matches!(name, "codec" | "workers") && !own {
+            let message = format!("`{name}` of `{}` has no effect", plugin.name.text);
+            build.warn("option-no-effect", message, attr.name.span);
+        }
         if ALL.contains(&name) && !taken.contains(&name) && !own {
             build.error_with_hint(
                 "unknown-option",

@@ -146,6 +146,78 @@ impl Catalogue {
     }
 }
 
+/// Plugins of the original that people use and that are not in the catalogue, so that a sentence can say so.
+const NOT_YET: [&str; 68] = [
+    "aggregate",
+    "age",
+    "avro",
+    "azure_event_hubs",
+    "beats",
+    "bytes",
+    "cef",
+    "cidr",
+    "clone",
+    "cloudwatch",
+    "csv",
+    "de_dot",
+    "dead_letter_queue",
+    "dns",
+    "dots",
+    "edn",
+    "elapsed",
+    "elastic_agent",
+    "email",
+    "es_bulk",
+    "exec",
+    "fingerprint",
+    "fluent",
+    "gelf",
+    "graphite",
+    "heartbeat",
+    "http",
+    "http_poller",
+    "imap",
+    "influxdb",
+    "java_uuid",
+    "jdbc",
+    "jdbc_static",
+    "jdbc_streaming",
+    "jms",
+    "kafka",
+    "lumberjack",
+    "memcached",
+    "metrics",
+    "mongodb",
+    "msgpack",
+    "netflow",
+    "opensearch",
+    "pipe",
+    "pipeline",
+    "protobuf",
+    "prune",
+    "rabbitmq",
+    "redis",
+    "relp",
+    "ruby",
+    "s3",
+    "sink",
+    "sleep",
+    "snmp",
+    "sns",
+    "sqs",
+    "statsd",
+    "syslog",
+    "syslog_pri",
+    "throttle",
+    "tld",
+    "translate",
+    "truncate",
+    "unix",
+    "urldecode",
+    "useragent",
+    "xml",
+];
+
 /// What a plugin is given while it is built.
 pub struct Build<'a> {
     /// Interner of the plan's field names.
@@ -232,6 +304,16 @@ impl Build<'_> {
     /// Reports a plugin that is not in the catalogue.
     pub fn unknown_plugin(&mut self, kind: PluginKind, plugin: &Plugin) {
         let name = &plugin.name.text;
+        if NOT_YET.contains(&name.as_str()) {
+            let message = format!("the {} plugin `{name}` is not there yet", kind.name());
+            self.error_with_hint(
+                "plugin-later",
+                message,
+                plugin.name.span,
+                "`logmill plugin list` prints the plugins that there are",
+            );
+            return;
+        }
         let mut diagnostic = Diagnostic::error(
             "unknown-plugin",
             format!("there is no {} plugin `{name}`", kind.name()),

@@ -503,7 +503,9 @@ impl FromSetting for Setting {
 }
 
 /// Names that every plugin of the kinds here takes; read by the planner or by [`plugin_ecs`].
-const COMMON: [&str; 10] = [
+const COMMON: [&str; 12] = [
+    "codec",
+    "workers",
     "id",
     "enable_metric",
     "add_field",

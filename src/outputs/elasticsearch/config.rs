@@ -118,6 +118,8 @@ options! {
         ssl_enabled: Option<bool>;
         /// How far the server's certificate is checked.
         ssl_verification_mode: Verification = "full";
+        /// Old form of `ssl_verification_mode`: `false` is `none`.
+        ssl_certificate_verification: Option<bool>;
         /// PEM files of trusted authorities; the system's when empty.
         ssl_certificate_authorities: Vec<PathBuf>;
         /// PEM file with the client's certificate.
@@ -201,9 +203,7 @@ options! {
     }
     no_effect {
         "document_type" => "Elasticsearch 8 has no types",
-        "ssl_certificate_verification" => "use `ssl_verification_mode`; certificates are checked in full",
         "validate_after_inactivity" => "a connection that died is noticed when it is used, and the request goes over another",
-        "workers" => "set `pipeline.workers`",
     }
 }
 
@@ -243,16 +243,33 @@ impl Config {
         let seconds =
             |number: f64| Duration::try_from_secs_f64(number).unwrap_or(Duration::from_mins(1));
         let verification = match self.ssl_verification_mode {
+            Verification::Full if self.ssl_certificate_verification == Some(false) => {
+                let message = "`ssl_certificate_verification => false` is an old form of `ssl_verification_mode => none`: the server may be anybody";
+                build.warn(
+                    "option-renamed",
+                    message,
+                    span_of("ssl_certificate_verification"),
+                );
+                VerificationMode::None
+            }
             Verification::Full => VerificationMode::Full,
             Verification::None => VerificationMode::None,
         };
+        let named = plugin.attrs.iter().any(|attr| attr.name.text == "hosts");
+        let in_cloud = self.cloud_id.as_ref().is_some_and(|id| !id.is_empty());
+        let hosts: Vec<String> = self
+            .hosts
+            .iter()
+            .filter(|_| named || !in_cloud)
+            .flat_map(|hosts| hosts.split_whitespace())
+            .map(str::to_owned)
+            .collect();
+        if hosts.is_empty() && !in_cloud {
+            build.error("option-value", "`hosts` must name a host", span_of("hosts"));
+            return None;
+        }
         let config = ClientConfig {
-            hosts: self
-                .hosts
-                .iter()
-                .flat_map(|hosts| hosts.split_whitespace())
-                .map(str::to_owned)
-                .collect(),
+            hosts,
             cloud_id: self.cloud_id.clone().filter(|id| !id.is_empty()),
             auth,
             custom_headers: self.custom_headers.0.clone(),
