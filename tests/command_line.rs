@@ -190,3 +190,75 @@ fn the_release_binary_needs_the_c_library_only() {
         );
     }
 }
+
+#[test]
+fn a_stop_ends_within_five_seconds_and_says_what_is_lost() {
+    let outputs = [
+        "elasticsearch { hosts => [\"http://127.0.0.1:1\"] }",
+        // The budget for unanswered bytes is full, so the workers wait.
+        "elasticsearch { hosts => [\"http://127.0.0.1:1\"] index => \"a\" }",
+    ];
+    let inputs = [
+        "stdin { codec => json_lines }",
+        "generator { message => \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\" count => 2000000 }",
+    ];
+    for (input, output) in inputs.iter().zip(outputs) {
+        let data = tempfile::tempdir().expect("temp dir");
+        let log = data.path().join("log");
+        let mut child = logmill()
+            .args([
+                "-e",
+                &format!("input {{ {input} }} output {{ {output} }}"),
+                "--api.enabled",
+                "false",
+                "--path.data",
+            ])
+            .arg(data.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::from(std::fs::File::create(&log).expect("log file")))
+            .spawn()
+            .expect("starts");
+        // The input ends by itself; its event has no answer.
+        writeln!(child.stdin.take().expect("piped"), "{{\"n\":1}}").expect("writes");
+        std::thread::sleep(Duration::from_secs(2));
+        let since = std::time::Instant::now();
+        let code = Running(child).stop();
+        assert_eq!(code, Some(0), "{input}");
+        assert!(
+            since.elapsed() < Duration::from_secs(8),
+            "{input}: {:?}",
+            since.elapsed()
+        );
+        let text = std::fs::read_to_string(&log).expect("log");
+        assert!(text.contains("lost at the stop"), "{input}: {text}");
+    }
+}
+
+#[test]
+fn what_dissect_writes_is_no_constant() {
+    let config =
+        "input { stdin { codec => plain add_field => { \"[@metadata][kind]\" => \"a\" } } }
+        filter { dissect { mapping => { \"message\" => \"%{[@metadata][kind]} %{rest}\" } } }
+        output { if [@metadata][kind] == \"a\" { stdout { codec => line { format => \"wrong\" } } }
+                 else { stdout { codec => line { format => \"right %{rest}\" } } } }";
+    let output = filter(config, &[], b"b x\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "right x\n");
+}
+
+#[test]
+fn copies_of_wide_events_are_bounded() {
+    let fields: Vec<String> = (0..1000).map(|number| format!("\"f{number}\":1")).collect();
+    let event = format!(
+        "{{{},\"l\":[{}1]}}\n",
+        fields.join(","),
+        "1,".repeat(99_999)
+    );
+    let output = filter(
+        &json_filter("split { field => \"l\" }"),
+        &[],
+        event.as_bytes(),
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().count(), 1);
+    assert!(text.contains("_split_too_many_parts"));
+}

@@ -229,7 +229,11 @@ fn run(values: &Values, plan: Plan, options: RunOptions) -> Result<ExitCode, Str
     crate::telemetry::log::flush(true);
     drop(flusher);
     runtime.shutdown_timeout(Duration::from_millis(200));
-    Ok(ExitCode::SUCCESS)
+    Ok(if ended.panicked {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn node_name(values: &Values) -> String {

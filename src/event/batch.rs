@@ -268,31 +268,59 @@ impl Batch {
                 self.masks[of as usize * self.words + word];
         }
         // The listed source fields name overflow entries of the first event, so the copy needs its own list.
-        let mut moved = false;
+        let mut moved: Vec<(u32, u32)> = Vec::new();
         let mut next = from.over_first;
         while next != NONE {
             let over = self.overflow[next as usize];
             let value = self.deep_copy_keeping_source(over.value);
             let at = self.append_overflow(id, over.key, over.hash, value);
             if over.value.is_orig() {
-                if !moved {
-                    moved = true;
-                    let start = self.fields.len();
-                    let range =
-                        from.fields_start as usize..(from.fields_start + from.fields_len) as usize;
-                    self.fields.extend_from_within(range);
-                    self.head_mut(id).fields_start = u32::try_from(start).unwrap_or(NONE);
-                }
-                let start = self.head(id).fields_start as usize;
-                for field in &mut self.fields[start..start + from.fields_len as usize] {
-                    if field.target == OVERFLOW | next {
-                        field.target = OVERFLOW | at;
-                    }
-                }
+                moved.push((next, at));
             }
             next = over.next;
         }
+        if !moved.is_empty() {
+            let start = self.fields.len();
+            let range = from.fields_start as usize..(from.fields_start + from.fields_len) as usize;
+            self.fields.extend_from_within(range);
+            self.head_mut(id).fields_start = u32::try_from(start).unwrap_or(NONE);
+            for field in &mut self.fields[start..] {
+                if field.target == SUPERSEDED || field.target & OVERFLOW == 0 {
+                    continue;
+                }
+                let old = field.target & !OVERFLOW;
+                if let Ok(found) = moved.binary_search_by_key(&old, |(old, _)| *old) {
+                    field.target = OVERFLOW | moved[found].1;
+                }
+            }
+        }
         id
+    }
+
+    /// Bytes that a copy of the event costs, its encoded form included: for bounding how many are made.
+    #[must_use]
+    pub fn clone_cost(&self, id: EventId) -> usize {
+        let head = self.head(id);
+        let start = head.fields_start as usize;
+        let fields = self
+            .fields
+            .get(start..start + head.fields_len as usize)
+            .unwrap_or_default();
+        let standing: usize = fields
+            .iter()
+            .filter(|field| match field.target {
+                SUPERSEDED => false,
+                target if target & OVERFLOW == 0 => {
+                    self.slot(id, Slot::try_from(target).unwrap_or(0)).is_orig()
+                }
+                target => self.overflow[(target & !OVERFLOW) as usize].value.is_orig(),
+            })
+            .map(|field| (field.end - field.start) as usize)
+            .sum();
+        self.width * size_of::<Value>()
+            + fields.len() * (size_of::<SourceField>() + size_of::<Over>())
+            + standing
+            + 256
     }
 
     fn deep_copy_keeping_source(&mut self, value: Value) -> Value {

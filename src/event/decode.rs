@@ -164,9 +164,15 @@ impl Batch {
                 field.value.1 - field.value.0,
             );
             match self.keys.find(&name) {
-                Some(slot) => self.put_slot(id, slot, value),
+                // Where something else stands, a later field of the same name has won.
+                Some(slot) if self.slot(id, slot).kind == Kind::Null => {
+                    self.put_slot(id, slot, value)
+                }
+                Some(_) => {}
                 None => {
-                    if let Some(at) = self.find_overflow(id, &name) {
+                    if let Some(at) = self.find_overflow(id, &name)
+                        && self.overflow[at as usize].value.kind == Kind::Null
+                    {
                         self.put_overflow(id, at, value);
                     }
                 }
@@ -473,13 +479,16 @@ impl Batch {
                 // An object is always taken.
                 let _ = self.set(id, &root, given);
             } else if !given.is_nil() {
-                let key = self.push(b"_@metadata");
-                self.append_overflow(
-                    id,
-                    key,
-                    super::batch::hash(b"_@metadata"),
-                    given.without_orig(),
+                let root = self.keys.find(b"_@metadata").map_or_else(
+                    || super::keys::Root::Name(b"_@metadata".as_slice().into()),
+                    super::keys::Root::Slot,
                 );
+                let path = super::Path {
+                    root,
+                    rest: Box::default(),
+                };
+                // A top-level field can always be set.
+                let _ = self.set(id, &path, given);
             }
         }
     }

@@ -35,6 +35,9 @@ pub const SPEC: PluginSpec = PluginSpec {
 /// Most events that one event can become: an array of 16 MiB must not fill the memory.
 const MAX_PARTS: usize = 1 << 17;
 
+/// Most bytes that the copies made of one batch may take: many copies of a wide event are as dangerous as many parts.
+const MAX_BYTES: usize = 256 << 20;
+
 /// Past so many elements an array that the copies keep is kept as text, which copies share.
 const SHARED_LEN: usize = 16;
 
@@ -79,7 +82,9 @@ impl Filter for Split {
     fn run(&self, batch: &mut Batch, sel: &mut Selection, cx: &mut Cx<'_>) {
         let mut ids = Vec::with_capacity(sel.len());
         let (mut split, mut failed) = (0, 0);
+        let mut spent = 0_usize;
         for &id in sel.ids() {
+            let before = batch.get_expanded(id, &self.field);
             match self.parts(batch, id) {
                 Parts::Whole => ids.push(id),
                 Parts::Failed(tag) => {
@@ -87,7 +92,18 @@ impl Filter for Split {
                     batch.tag(id, tag);
                     ids.push(id);
                 }
+                Parts::Some(parts)
+                    if self.cost(batch, id, before, parts.len())
+                        > MAX_BYTES.saturating_sub(spent) =>
+                {
+                    failed += 1;
+                    // The field was set before, so it can be set again.
+                    let _ = batch.set(id, &self.field, before);
+                    batch.tag(id, b"_split_too_many_parts");
+                    ids.push(id);
+                }
                 Parts::Some(parts) => {
+                    spent += self.cost(batch, id, before, parts.len());
                     split += 1;
                     for part in parts {
                         ids.push(self.child(batch, id, part, cx));
@@ -102,6 +118,19 @@ impl Filter for Split {
 }
 
 impl Split {
+    /// Bytes that the copies of an event will take.
+    fn cost(&self, batch: &Batch, id: EventId, before: Value, parts: usize) -> usize {
+        let replaced = if self.target.is_none() {
+            batch.bytes(before).len()
+        } else {
+            0
+        };
+        batch
+            .clone_cost(id)
+            .saturating_sub(replaced)
+            .saturating_mul(parts)
+    }
+
     fn parts(&self, batch: &mut Batch, id: EventId) -> Parts {
         let value = batch.get_expanded(id, &self.field);
         match value.kind() {

@@ -22,7 +22,9 @@ options! {
 pub const SPEC: PluginSpec = PluginSpec {
     name: "stdout",
     about: "Writes events to the standard output. Each batch is written and flushed at once, so that logmill \
-            works as a filter in a Unix pipe. When the reader goes away (broken pipe), the process ends.",
+            works as a filter in a Unix pipe. When the reader goes away (broken pipe) the process ends with code 0, \
+            and with code 1 when writing fails otherwise (disk full): what other outputs still held is then lost, unless its \
+            source is read again.",
     options: Config::specs,
     make: Make::Output(make),
 };
@@ -58,7 +60,13 @@ impl Output for Stdout {
                 // Whoever read has gone: as for any Unix filter there is nothing left to do.
                 std::process::exit(0);
             }
-            Err(error) => log::error!("stdout: cannot write: {error}"),
+            Err(error) => {
+                log::error!(
+                    "stdout: cannot write: {error}; the process ends, as a filter in a pipe does"
+                );
+                crate::telemetry::log::flush(true);
+                std::process::exit(1);
+            }
         }
         true
     }

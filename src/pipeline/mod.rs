@@ -58,11 +58,14 @@ impl Default for RunOptions {
             blocks_bytes: 32 << 20,
             bodies_bytes: 64 << 20,
             commit_interval: Duration::from_millis(100),
-            stop_within: Duration::from_millis(4500),
+            stop_within: Duration::from_millis(4200),
             idle_notice: Duration::from_secs(30),
         }
     }
 }
+
+/// How long workers may take to leave after everything was given up.
+const WORKER_GRACE: Duration = Duration::from_millis(300);
 
 /// A source with what the workers need to use it.
 pub(crate) struct SourceSlot {
@@ -133,6 +136,8 @@ pub struct Ended {
     pub lost: Vec<String>,
     /// Events of replayable sources that had no answer: they are read again at the next start.
     pub unanswered: u64,
+    /// A thread of ours ended by a panic.
+    pub panicked: bool,
 }
 
 impl Pipeline {
@@ -255,16 +260,26 @@ impl Pipeline {
 
     /// Waits until the inputs ended and everything is answered, or until a stop runs out of time.
     pub fn wait(mut self) -> Ended {
+        // A worker may be held by a write that nobody reads; it is left behind when the time to stop is over.
+        while !self.workers.iter().all(JoinHandle::is_finished) && !self.shared.past(WORKER_GRACE) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut panicked = false;
         for worker in self.workers.drain(..) {
-            if worker.join().is_err() {
+            if !worker.is_finished() {
+                log::warn!(
+                    "a worker was held by an output that takes nothing; its block was not delivered"
+                );
+            } else if worker.join().is_err() {
                 log::error!("a worker thread ended by a panic; its block was not delivered");
+                panicked = true;
             }
         }
         self.shared.stopping.store(true, SeqCst);
         while self.shared.bodies_held() > 0 && !self.shared.out_of_time() {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.shared.give_up.send_replace(true);
+        self.shared.give_up();
         let grace = Instant::now() + Duration::from_millis(300);
         while self.shared.bodies_held() > 0 && Instant::now() < grace {
             std::thread::sleep(Duration::from_millis(5));
@@ -289,6 +304,7 @@ impl Pipeline {
         Ended {
             lost,
             unanswered: in_flight.items,
+            panicked,
         }
     }
 }
@@ -328,7 +344,24 @@ impl Shared {
     }
 
     fn out_of_time(&self) -> bool {
-        lock(&self.stop_at).is_some_and(|at| Instant::now() >= at)
+        self.past(Duration::ZERO)
+    }
+
+    /// True so long after the time to stop was over.
+    fn past(&self, grace: Duration) -> bool {
+        lock(&self.stop_at).is_some_and(|at| Instant::now() >= at + grace)
+    }
+
+    pub(crate) fn has_given_up(&self) -> bool {
+        *self.give_up.borrow()
+    }
+
+    /// What has no answer gets none: retries end, and nobody waits for a budget.
+    fn give_up(&self) {
+        self.give_up.send_replace(true);
+        for budget in &self.budgets {
+            budget.close();
+        }
     }
 
     fn bodies_held(&self) -> usize {
@@ -371,6 +404,9 @@ impl Shared {
             }
             if last {
                 return;
+            }
+            if self.out_of_time() && !self.has_given_up() {
+                self.give_up();
             }
             notice.check(self, now);
             std::thread::park_timeout(self.options.commit_interval);

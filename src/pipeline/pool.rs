@@ -88,6 +88,7 @@ pub struct Budget {
 struct BudgetState {
     used: usize,
     bodies: usize,
+    closed: bool,
     spare: Vec<Body>,
 }
 
@@ -107,10 +108,15 @@ impl Budget {
         lock(&self.state).spare.pop().unwrap_or_default()
     }
 
-    /// Waits until the bytes fit. A body larger than the whole budget passes alone.
-    pub fn acquire(&self, bytes: usize) {
+    /// Waits until the bytes fit; false when the pipeline gives up first. A body larger than the whole budget passes
+    /// alone.
+    #[must_use]
+    pub fn acquire(&self, bytes: usize) -> bool {
         let mut state = lock(&self.state);
         while state.used > 0 && state.used + bytes > self.max {
+            if state.closed {
+                return false;
+            }
             state = self
                 .released
                 .wait(state)
@@ -118,6 +124,13 @@ impl Budget {
         }
         state.used += bytes;
         state.bodies += 1;
+        true
+    }
+
+    /// Nobody waits any more.
+    pub fn close(&self) {
+        lock(&self.state).closed = true;
+        self.released.notify_all();
     }
 
     /// Returns the bytes and keeps the body for reuse.

@@ -64,6 +64,9 @@ enum Next {
 impl Shared {
     /// Asks the sources in turn for a block.
     fn next_block(&self) -> Next {
+        if self.has_given_up() {
+            return Next::Done;
+        }
         let signal = *lock(&self.signal);
         let count = self.sources.len();
         let first = self.next.fetch_add(1, Relaxed);
@@ -166,7 +169,7 @@ impl Shared {
             let opened = lock(&self.delivery).open(stream, end);
             match opened {
                 Ok(ticket) => return ticket,
-                Err(OpenError::Saturated) if !*self.give_up.borrow() => {
+                Err(OpenError::Saturated) if !self.has_given_up() => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Err(error) => {
@@ -416,7 +419,8 @@ impl<'s> Worker<'s> {
             caches: &mut self.regex_caches,
         };
         let mut aside = 0_u64;
-        for &id in sel.ids() {
+        let mut kept: Option<Vec<EventId>> = None;
+        for (number, &id) in sel.ids().iter().enumerate() {
             let mut way = Some(arms.len());
             for (at, (test, _)) in arms.iter().enumerate() {
                 let node = &plan.tests[*test];
@@ -439,20 +443,17 @@ impl<'s> Worker<'s> {
             }
             if let Some(way) = way {
                 parts[way].push(id);
+                if let Some(kept) = &mut kept {
+                    kept.push(id);
+                }
+            } else {
+                kept.get_or_insert_with(|| sel.ids()[..number].to_vec());
             }
         }
         if aside > 0 {
             self.shared.condition_errors.fetch_add(aside, Relaxed);
-            let mut kept: Vec<EventId> = sel
-                .ids()
-                .iter()
-                .copied()
-                .filter(|id| {
-                    parts
-                        .iter()
-                        .any(|part| part.binary_search(id).is_ok() || part.contains(id))
-                })
-                .collect();
+        }
+        if let Some(mut kept) = kept {
             sel.swap(&mut kept);
         }
         parts
@@ -538,7 +539,9 @@ impl<'s> Worker<'s> {
                 continue;
             }
             let bytes = body.bytes.len();
-            budget.acquire(bytes);
+            if !budget.acquire(bytes) {
+                continue;
+            }
             let (output, shared) = (Arc::clone(output), Arc::clone(shared));
             self.shared.runtime.spawn(async move {
                 let body = output.deliver(body, cx).await;
@@ -576,5 +579,9 @@ fn merge(
                 *cursor += 1;
             }
         }
+    }
+    // Events that came from no event (time-outs of later filters, say) come last.
+    for (part, cursor) in parts.iter().zip(&cursors) {
+        out.extend_from_slice(part.get(*cursor..).unwrap_or_default());
     }
 }

@@ -248,6 +248,17 @@ impl<'s> Planner<'s> {
 
     fn filter(&mut self, plugin: &Plugin, build: &mut Build<'_>) -> Option<usize> {
         collect_texts(&plugin.attrs, &mut self.filter_texts);
+        // In a dissect mapping a placeholder is written, not read.
+        let mappings: Vec<Attr> = plugin
+            .attrs
+            .iter()
+            .filter(|attr| attr.name.text == "mapping")
+            .cloned()
+            .collect();
+        let mut written = Vec::new();
+        collect_texts(&mappings, &mut written);
+        self.filter_texts
+            .extend(written.iter().map(|text| text.replace("%{", " ")));
         let (spec, metrics) = self.begin(PluginKind::Filter, plugin, build)?;
         let Make::Filter(make) = spec.make else {
             return None;
@@ -416,6 +427,9 @@ fn written(path: &Path, keys: &Keys, texts: &[String]) -> bool {
     };
     let name = format!("[@metadata][{}", String::from_utf8_lossy(keys.name(slot)));
     texts.iter().any(|text| {
+        if text.contains("[@metadata][%{") || text.contains("[[@metadata") {
+            return true;
+        }
         let mut rest = text.as_str();
         while let Some(at) = rest.find(&name) {
             if !rest[..at].ends_with("%{") {

@@ -177,6 +177,28 @@ impl Elasticsearch {
                         *lock(&self.trouble) = None;
                     }
                 }
+                // One action line that Elasticsearch cannot take spoils the whole request: it is looked for.
+                BulkResult::Retry {
+                    why,
+                    status: Some(400),
+                    ..
+                } => {
+                    PluginMetrics::add(&cx.metrics.requests_failed, 1);
+                    if part.items.len() > 1 {
+                        let all: Vec<usize> = (0..part.items.len()).collect();
+                        let (first, second) = all.split_at(all.len() / 2);
+                        todo.push(part.select(second));
+                        todo.push(part.select(first));
+                    } else {
+                        PluginMetrics::add(&cx.metrics.set_aside, 1);
+                        log::warn!("elasticsearch: an event was set aside: {why}");
+                        answer(
+                            cx,
+                            part.items.iter().map(|item| item.run),
+                            delivery::Outcome::SetAside,
+                        );
+                    }
+                }
                 BulkResult::Retry { why, after, .. } => {
                     PluginMetrics::add(&cx.metrics.requests_failed, 1);
                     PluginMetrics::add(&cx.metrics.retried, part.items.len() as u64);
