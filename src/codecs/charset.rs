@@ -155,7 +155,6 @@ pub fn tag_cut(batch: &mut Batch, id: EventId, rec: &Rec) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::event::Keys;
@@ -176,7 +175,7 @@ mod tests {
             block.extend_from_slice(record);
             block.push(b'\n');
         }
-        let mut batch = Batch::new(Arc::new(Keys::new()));
+        let mut batch = Batch::new(&Keys::new());
         batch.reset(block, Timestamp::default());
         let holds = charset.holds(&batch, &recs);
         let mut buf = Vec::new();

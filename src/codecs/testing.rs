@@ -66,8 +66,12 @@ pub fn decode_in(
 }
 
 /// The events of a framed block; fields in `without` are left out where they tell nothing (the arrival time).
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "tests hand over what they built"
+)]
 pub fn decode_block(codec: &dyn Codec, keys: Keys, block: Block, without: &[&str]) -> Vec<Json> {
-    let mut batch = Batch::new(Arc::new(keys));
+    let mut batch = Batch::new(&keys);
     batch.reset(block.buf, NOW);
     let (mut buf, mut out) = (Vec::new(), Selection::default());
     let mut cx = DecodeCx {
@@ -100,7 +104,7 @@ pub fn decode_block(codec: &dyn Codec, keys: Keys, block: Block, without: &[&str
 pub fn encode(spec: PluginSpec, config: &str, event: &Json) -> Vec<u8> {
     let (codec, keys, diagnostics) = make(Ecs::V8, spec, config);
     let codec = codec.unwrap_or_else(|| panic!("{diagnostics:?}"));
-    let mut batch = Batch::new(Arc::new(keys));
+    let mut batch = Batch::new(&keys);
     let text = event.to_string();
     let len = u32::try_from(text.len()).expect("small");
     batch.reset(text.into_bytes(), NOW);

@@ -130,7 +130,9 @@ pub struct Batch {
 impl Batch {
     /// An empty batch for a plan's names.
     #[must_use]
-    pub fn new(keys: Arc<Keys>) -> Self {
+    pub fn new(keys: &Keys) -> Self {
+        // A copy of its own: workers that count references to one table would fight for its cache line.
+        let keys = Arc::new(keys.clone());
         let width = keys.len();
         Batch {
             width,

@@ -166,7 +166,7 @@ impl Batch {
             match self.keys.find(&name) {
                 // Where something else stands, a later field of the same name has won.
                 Some(slot) if self.slot(id, slot).kind == Kind::Null => {
-                    self.put_slot(id, slot, value)
+                    self.put_slot(id, slot, value);
                 }
                 Some(_) => {}
                 None => {

@@ -232,7 +232,7 @@ impl<'s> Worker<'s> {
     fn new(shared: &'s Arc<Shared>) -> Self {
         let plan = &shared.plan;
         Worker {
-            batch: Batch::new(Arc::clone(&plan.keys)),
+            batch: Batch::new(&plan.keys),
             sel: Selection::default(),
             buf: Vec::new(),
             regex_caches: plan

@@ -1,7 +1,6 @@
 //! Helpers for the tests of plugins: a config in, events in, events out.
 
 use std::any::Any;
-use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -84,7 +83,7 @@ pub fn run_filter(
     let Some((filter, common)) = made else {
         return Err(diagnostics);
     };
-    let mut batch = Batch::new(Arc::new(keys));
+    let mut batch = Batch::new(&keys);
     let lines: Vec<String> = events.iter().map(Json::to_string).collect();
     let mut block = Vec::new();
     let mut spans = Vec::new();

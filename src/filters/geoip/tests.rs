@@ -420,7 +420,7 @@ fn a_replaced_database_is_used_from_the_next_batch_on() {
     let (filter, keys, _) = build(crate::plugin::Catalogue(&[]), Ecs::V8, |build| {
         make(&plugin, build)
     });
-    let (filter, mut batch) = (filter.unwrap(), Batch::new(Arc::new(keys)));
+    let (filter, mut batch) = (filter.unwrap(), Batch::new(&keys));
     let mut scratch = filter.scratch();
     let mut look = |batch: &mut Batch| {
         batch.reset(
