@@ -15,8 +15,7 @@ use crate::plan::{Regexes, Step};
 use crate::plugin::{Block, Body, Cx, DecodeCx, Fill, FillCx, PluginMetrics, SendCx};
 use crate::time::Timestamp;
 
-/// Records that run through the plan together. A whole block of events would not stay in a core's cache: with 256
-/// the job of the load test costs a tenth less.
+/// Records that run through the plan together: the events of a whole block would not stay in a core's cache.
 const CHUNK: usize = 256;
 
 /// Place in a block.
