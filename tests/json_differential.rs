@@ -12,6 +12,7 @@
 use std::env;
 use std::thread;
 
+use logmill::event::scan::shape::{At, Shapes, Spot};
 use logmill::event::scan::{
     JsonError, KeyScratch, Limits, RawField, RawKind, Scanner, Stretch, elements_of_valid,
     fields_of_valid, has_duplicate_keys_deep, leading_kind, validate_value, walk_array,
@@ -178,15 +179,77 @@ fn mutate(random: &mut Random, corpus: &[Vec<u8>], document: &mut Vec<u8>) {
 }
 
 /// What is kept from mutant to mutant, as a worker would.
-#[derive(Default)]
 struct Pass {
     scanner: Scanner,
     scratch: KeyScratch,
     fields: Vec<RawField>,
     elements: Vec<(RawKind, Stretch)>,
+    shapes: Shapes,
+    spots: Vec<Spot>,
+    /// Records whose shape was known.
+    shaped: usize,
 }
 
 impl Pass {
+    fn new(shapes: Shapes) -> Self {
+        Pass {
+            scanner: Scanner::default(),
+            scratch: KeyScratch::default(),
+            fields: Vec::new(),
+            elements: Vec::new(),
+            shapes,
+            spots: Vec::new(),
+            shaped: 0,
+        }
+    }
+
+    /// A record of a known shape must be valid and have the fields that the walk found; others are learned.
+    fn compare_shape(&mut self, block: &[u8], start: u32, end: u32, valid: bool) {
+        let shown = || String::from_utf8_lossy(&block[start as usize..end as usize]).into_owned();
+        let twins = valid && has_duplicate_keys_deep(block, start, end, &mut self.scratch);
+        self.spots.clear();
+        let Some(shape) = self.shapes.find(block, start, end, &mut self.spots) else {
+            assert!(self.spots.is_empty());
+            if valid && !twins {
+                self.shapes.learn(block, start, end);
+            }
+            return;
+        };
+        self.shaped += 1;
+        assert!(valid, "{}", shown());
+        assert!(!twins, "{}", shown());
+        let fields = self.shapes.fields(shape);
+        assert_eq!(fields.len(), self.fields.len(), "{}", shown());
+        for (field, walked) in fields.iter().zip(&self.fields) {
+            let from = field.from.offset(start, &self.spots);
+            let to = field.to.offset(start, &self.spots);
+            let (kind, value) = match field.value {
+                At::Spot(number) => {
+                    let spot = self.spots[number as usize];
+                    (spot.kind(), spot.stretch())
+                }
+                At::Nested { kind, from, to } => (
+                    kind,
+                    (
+                        from.offset(start, &self.spots),
+                        to.offset(start, &self.spots),
+                    ),
+                ),
+            };
+            let quote = u32::from(matches!(kind, RawKind::Str | RawKind::EscStr));
+            let found = RawField {
+                key: (from + 1, from + 1 + field.name.len() as u32),
+                value,
+                kind,
+                key_escaped: false,
+            };
+            assert_eq!(found, *walked, "{}", shown());
+            assert_eq!(to, value.1 + quote, "{}", shown());
+            let name = &block[found.key.0 as usize..found.key.1 as usize];
+            assert_eq!(&*field.name, name, "{}", shown());
+        }
+    }
+
     /// Reads the record with the pass; the value is built from what the pass hands out.
     fn read(&mut self, block: &[u8], start: u32, end: u32) -> Result<Value, JsonError> {
         let kind = validate_value(&mut self.scanner, block, start, end, &LIMITS)?;
@@ -333,6 +396,8 @@ fn compare(pass: &mut Pass, block: &[u8], start: usize, end: usize) -> bool {
     let shown = || String::from_utf8_lossy(text).into_owned();
     let (from, to) = (start as u32, end as u32);
     let ours = pass.read(block, from, to);
+    let is_object = ours.as_ref().is_ok_and(Value::is_object);
+    pass.compare_shape(block, from, to, is_object);
     let theirs: Result<Value, _> = serde_json::from_slice(text);
 
     // Alone, the same record ends where its buffer ends.
@@ -370,7 +435,15 @@ fn compare(pass: &mut Pass, block: &[u8], start: usize, end: usize) -> bool {
 fn run(seed: u64, count: usize) -> usize {
     let corpus = corpus();
     let mut random = Random::new(seed);
-    let mut pass = Pass::default();
+    let fresh = |round: usize| {
+        if round.is_multiple_of(2) {
+            Shapes::new(LIMITS)
+        } else {
+            Shapes::portable(LIMITS)
+        }
+    };
+    let mut pass = Pass::new(fresh(0));
+    let mut rounds = 0;
     let mut block = Vec::new();
     let mut records = Vec::new();
     let mut document = Vec::new();
@@ -395,11 +468,20 @@ fn run(seed: u64, count: usize) -> usize {
             );
         }
         left -= records.len();
+        rounds += 1;
+        if rounds % 200 == 0 {
+            pass.shapes = fresh(rounds / 200);
+        }
         valid += records
             .iter()
             .filter(|(start, end)| compare(&mut pass, &block, *start, *end))
             .count();
     }
+    assert!(
+        pass.shaped > valid / 20,
+        "{} of {valid} valid records had a known shape",
+        pass.shaped
+    );
     valid
 }
 
@@ -439,7 +521,7 @@ fn mutants_are_read_as_serde_json_reads_them() {
 
 #[test]
 fn the_corpus_itself_is_valid() {
-    let mut pass = Pass::default();
+    let mut pass = Pass::new(Shapes::new(LIMITS));
     for document in corpus() {
         assert!(
             compare(&mut pass, &document, 0, document.len()),

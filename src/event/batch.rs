@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::keys::{Keys, Slot, slot};
 use super::nodes::Nodes;
+use super::scan::shape::{Shapes, Spot};
 use super::scan::{RawField, Scanner};
 use super::value::{Kind, ORIG, PLAIN, Space, Value};
 use crate::time::Timestamp;
@@ -95,6 +96,9 @@ pub(crate) struct Head {
     pub position: u64,
 }
 
+/// The fields of `source` are told by a shape: `fields_start` is its first value in `spots`, `fields_len` the shape. No field
+/// is in the overflow list.
+pub(crate) const SHAPED: u8 = 8;
 /// `source` is a JSON object whose top-level fields are listed.
 pub(crate) const HAS_SOURCE: u8 = 1;
 /// A field of `source` was changed, removed or doubled: it must be walked when encoding.
@@ -120,11 +124,18 @@ pub struct Batch {
     pub(crate) times: Vec<Timestamp>,
     pub(crate) scanner: Scanner,
     pub(crate) raw_fields: Vec<RawField>,
+    pub(crate) shapes: Shapes,
+    pub(crate) shape_plans: Vec<super::shaped::ShapePlan>,
+    pub(crate) spots: Vec<Spot>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) day: std::cell::Cell<crate::time::DayCache>,
     pub(crate) keys_scratch: super::scan::KeyScratch,
     zone: crate::time::Zone,
     serial: u64,
+    /// The slots and marks of an event that has just been made.
+    fresh: (Vec<Value>, Vec<u64>),
+    /// Serial, tag, and the list that holds just this tag.
+    pub(crate) shared_tag: (u64, Vec<u8>, Value),
 }
 
 impl Batch {
@@ -134,6 +145,10 @@ impl Batch {
         // A copy of its own: workers that count references to one table would fight for its cache line.
         let keys = Arc::new(keys.clone());
         let width = keys.len();
+        let mut fresh = (vec![Value::ABSENT; width], vec![0; width.div_ceil(64)]);
+        fresh.0[usize::from(slot::TIMESTAMP)] = Value::span(Kind::Time, 0, Space::Arena, 0, 0);
+        fresh.0[usize::from(slot::VERSION)] = Value::span(Kind::Str, PLAIN, Space::Plan, 0, 1);
+        fresh.1[0] = 1 << slot::TIMESTAMP | 1 << slot::VERSION;
         Batch {
             width,
             words: width.div_ceil(64),
@@ -149,11 +164,16 @@ impl Batch {
             times: Vec::new(),
             scanner: Scanner::default(),
             raw_fields: Vec::new(),
+            shapes: Shapes::new(super::decode::LIMITS),
+            shape_plans: Vec::new(),
+            spots: Vec::new(),
             scratch: Vec::new(),
             day: std::cell::Cell::default(),
             keys_scratch: super::scan::KeyScratch::default(),
             zone: crate::time::Zone::system(),
             serial: 0,
+            fresh,
+            shared_tag: (0, Vec::new(), Value::ABSENT),
         }
     }
 
@@ -176,6 +196,10 @@ impl Batch {
         self.masks.clear();
         self.heads.clear();
         self.fields.clear();
+        self.spots.clear();
+        if self.shapes.tidy() {
+            self.shape_plans.clear();
+        }
         self.overflow.clear();
         self.nodes.clear();
         self.times.truncate(1);
@@ -224,9 +248,8 @@ impl Batch {
     /// Makes an event without fields but `@timestamp` (arrival) and `@version`.
     pub fn new_event(&mut self, run: u32, position: u64) -> EventId {
         let id = u32::try_from(self.heads.len()).unwrap_or(NONE - 1);
-        let row = self.slots.len();
-        self.slots.resize(row + self.width, Value::ABSENT);
-        self.masks.resize(self.masks.len() + self.words, 0);
+        self.slots.extend_from_slice(&self.fresh.0);
+        self.masks.extend_from_slice(&self.fresh.1);
         self.heads.push(Head {
             source: Value::ABSENT,
             fields_start: 0,
@@ -239,16 +262,6 @@ impl Batch {
             parent: NONE,
             position,
         });
-        self.put_slot(
-            id,
-            slot::TIMESTAMP,
-            Value::span(Kind::Time, 0, Space::Arena, 0, 0),
-        );
-        self.put_slot(
-            id,
-            slot::VERSION,
-            Value::span(Kind::Str, PLAIN, Space::Plan, 0, 1),
-        );
         id
     }
 
@@ -303,6 +316,9 @@ impl Batch {
     #[must_use]
     pub fn clone_cost(&self, id: EventId) -> usize {
         let head = self.head(id);
+        if head.flags & SHAPED != 0 {
+            return self.width * size_of::<Value>() + head.source.len as usize + 256;
+        }
         let start = head.fields_start as usize;
         let fields = self
             .fields
@@ -389,7 +405,9 @@ impl Batch {
         }
     }
 
+    /// The place of a field that the plan does not know; the event's fields are listed.
     pub(crate) fn find_overflow(&self, id: EventId, name: &[u8]) -> Option<u32> {
+        debug_assert!(self.heads[id as usize].flags & SHAPED == 0);
         let mut next = self.head(id).over_first;
         if next == NONE {
             return None;

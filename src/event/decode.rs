@@ -90,6 +90,12 @@ impl Batch {
     /// # Errors
     /// When the text is not one valid JSON object; the event is unchanged then.
     pub fn decode_object(&mut self, id: EventId, text: Value) -> Result<(), JsonRefused> {
+        let head = &self.heads[id as usize];
+        let first = head.flags & HAS_SOURCE == 0 && head.over_first == NONE;
+        if first && self.take_shaped(id, text) {
+            return Ok(());
+        }
+        self.list_fields(id);
         let mut fields = std::mem::take(&mut self.raw_fields);
         fields.clear();
         let result = self.walk(text, &mut fields);
@@ -99,7 +105,10 @@ impl Batch {
                 ..
             })) => self.walk_deep(id, text, &mut fields),
             Ok(()) => {
-                self.take_fields(id, text, &fields);
+                let repeated = self.take_fields(id, text, &fields);
+                if first && !repeated {
+                    self.learn_shape(text);
+                }
                 Ok(())
             }
             refused => refused,
@@ -199,7 +208,8 @@ impl Batch {
         }
     }
 
-    fn take_fields(&mut self, id: EventId, text: Value, fields: &[RawField]) {
+    /// True when a key was repeated, at any depth.
+    fn take_fields(&mut self, id: EventId, text: Value, fields: &[RawField]) -> bool {
         let is_source = self.head(id).flags & HAS_SOURCE == 0;
         let first = self.fields.len();
         if is_source {
@@ -280,6 +290,7 @@ impl Batch {
         if repeated {
             self.tag(id, DUPLICATE_KEY_TAG);
         }
+        repeated
     }
 
     fn supersede(&mut self, first: usize, target: u32) {
@@ -449,7 +460,7 @@ impl Batch {
     }
 
     /// `@timestamp`, `tags` and `@metadata` of a document get the form that they have in an event.
-    fn settle_special(&mut self, id: EventId, before: (Value, Value, Value)) {
+    pub(crate) fn settle_special(&mut self, id: EventId, before: (Value, Value, Value)) {
         let (timestamp, tags, metadata) = before;
         let given = self.slot(id, slot::TIMESTAMP);
         if given != timestamp {

@@ -1,9 +1,7 @@
 //! From an event to JSON text: untouched fields are copied as they came in.
 
-use std::sync::Arc;
-
 use super::batch::{
-    Batch, DIRTY, EventId, HAS_SOURCE, NONE, OVERFLOW, SUPERSEDED, VIRTUAL_ORIGINAL,
+    Batch, DIRTY, EventId, HAS_SOURCE, NONE, OVERFLOW, SHAPED, SUPERSEDED, VIRTUAL_ORIGINAL,
 };
 use super::keys::{Slot, slot};
 use super::nodes::CLEAN;
@@ -14,6 +12,10 @@ impl Batch {
     /// Appends the event as one JSON object, `@metadata` left out.
     pub fn write_event(&mut self, id: EventId, out: &mut Vec<u8>) {
         self.write_original_for_encoding(id);
+        self.write_fields(id, out);
+    }
+
+    fn write_fields(&self, id: EventId, out: &mut Vec<u8>) {
         let head = self.head(id);
         out.push(b'{');
         let open = out.len();
@@ -26,7 +28,7 @@ impl Batch {
             }
         }
         let mut first = out.len() == open;
-        let keys = Arc::clone(&self.keys);
+        let keys = &*self.keys;
         for word in 0..self.words {
             let mut bits = self.masks[id as usize * self.words + word];
             while bits != 0 {
@@ -86,11 +88,6 @@ impl Batch {
         let head = self.head(id);
         let space = self.space(head.source.space);
         let mut pending: Option<(u32, u32)> = None;
-        let start = head.fields_start as usize;
-        let fields = self
-            .fields
-            .get(start..start + head.fields_len as usize)
-            .unwrap_or_default();
         let mut first = true;
         let mut flush = |range: Option<(u32, u32)>, out: &mut Vec<u8>| {
             if let Some((from, to)) = range {
@@ -101,20 +98,32 @@ impl Batch {
                 out.extend_from_slice(space.get(from as usize..to as usize).unwrap_or_default());
             }
         };
-        for field in fields {
-            let stands = field.target != SUPERSEDED
-                && if field.target & OVERFLOW == 0 {
-                    self.slot(id, Slot::try_from(field.target).unwrap_or(Slot::MAX))
-                        .is_orig()
-                } else {
-                    self.overflow[(field.target & !OVERFLOW) as usize]
-                        .value
-                        .is_orig()
-                };
+        let mut field = |from: u32, to: u32, stands: bool| {
             if stands {
-                pending = Some((pending.map_or(field.start, |(from, _)| from), field.end));
+                pending = Some((pending.map_or(from, |(from, _)| from), to));
             } else {
                 flush(pending.take(), out);
+            }
+        };
+        if head.flags & SHAPED != 0 {
+            self.standing_shaped(id, &mut field);
+        } else {
+            let start = head.fields_start as usize;
+            let fields = self
+                .fields
+                .get(start..start + head.fields_len as usize)
+                .unwrap_or_default();
+            for listed in fields {
+                let stands = listed.target != SUPERSEDED
+                    && if listed.target & OVERFLOW == 0 {
+                        self.slot(id, Slot::try_from(listed.target).unwrap_or(Slot::MAX))
+                            .is_orig()
+                    } else {
+                        self.overflow[(listed.target & !OVERFLOW) as usize]
+                            .value
+                            .is_orig()
+                    };
+                field(listed.start, listed.end, stands);
             }
         }
         flush(pending, out);

@@ -11,6 +11,7 @@ mod nodes;
 mod path;
 mod render;
 pub mod scan;
+mod shaped;
 #[allow(
     unsafe_code,
     reason = "validated bytes become text without a second check"

@@ -61,9 +61,11 @@ impl Batch {
                 }
                 Some(Place::Slot(id, *slot))
             }
-            Root::Name(name) => self
-                .find_overflow(id, name)
-                .map(|at| Place::Overflow(id, at)),
+            Root::Name(name) => {
+                self.list_fields(id);
+                self.find_overflow(id, name)
+                    .map(|at| Place::Overflow(id, at))
+            }
             Root::Meta(name) => {
                 let map = self.slot(id, slot::METADATA);
                 let at = (map.kind == Kind::Map)
@@ -134,13 +136,20 @@ impl Batch {
     }
 
     /// The value of a field; strings come decoded. [`Value::ABSENT`] when it does not exist.
+    #[inline]
     pub fn get(&mut self, id: EventId, path: &Path) -> Value {
-        if let (Root::Slot(slot), []) = (&path.root, &*path.rest) {
-            return if *slot == slot::METADATA {
-                self.whole_metadata(id)
-            } else {
-                self.get_slot(id, *slot)
-            };
+        if let (Root::Slot(slot), []) = (&path.root, &*path.rest)
+            && *slot != slot::METADATA
+        {
+            return self.get_slot(id, *slot);
+        }
+        self.get_below(id, path)
+    }
+
+    #[inline(never)]
+    fn get_below(&mut self, id: EventId, path: &Path) -> Value {
+        if path.rest.is_empty() && matches!(path.root, Root::Slot(slot::METADATA)) {
+            return self.whole_metadata(id);
         }
         let Some(place) = self.place(id, path) else {
             return Value::ABSENT;
@@ -164,6 +173,11 @@ impl Batch {
         if value.kind != Kind::EscStr {
             return value;
         }
+        self.decode_slot(id, slot, value)
+    }
+
+    #[inline(never)]
+    fn decode_slot(&mut self, id: EventId, slot: Slot, value: Value) -> Value {
         let decoded = self.decode_string(value);
         self.put_slot(id, slot, decoded);
         decoded
@@ -512,13 +526,36 @@ impl Batch {
 
     /// Adds a tag unless the event has it: how plugins report failures.
     pub fn tag(&mut self, id: EventId, tag: &[u8]) {
-        if !self.has_tag(id, tag) {
+        if self.slot(id, slot::TAGS).is_absent() {
+            self.first_tag(id, tag);
+        } else if !self.has_tag(id, tag) {
             self.append_tag(id, tag);
         }
     }
 
+    /// Many events get one tag and the same one: they share its text.
+    fn first_tag(&mut self, id: EventId, tag: &[u8]) {
+        if self.shared_tag.0 != self.serial() || *self.shared_tag.1 != *tag {
+            let mut text = std::mem::take(&mut self.scratch);
+            text.clear();
+            text.extend_from_slice(b"[\"");
+            super::text::escape_into(tag, &mut text);
+            text.extend_from_slice(b"\"]");
+            let list = self.push_json(Kind::RawArray, &text);
+            self.scratch = text;
+            self.shared_tag.0 = self.serial();
+            self.shared_tag.1.clear();
+            self.shared_tag.1.extend_from_slice(tag);
+            self.shared_tag.2 = list;
+        }
+        self.put_slot(id, slot::TAGS, self.shared_tag.2);
+    }
+
     /// Appends a tag even when the event has it: how `add_tag` does it.
     pub fn append_tag(&mut self, id: EventId, tag: &[u8]) {
+        if self.slot(id, slot::TAGS).is_absent() {
+            return self.first_tag(id, tag);
+        }
         let list = self.tag_list(id);
         let value = self.push(tag);
         self.list_push(list, value);
@@ -541,6 +578,7 @@ impl Batch {
     /// Calls for each field of the event but `@metadata`, with the name and the (decoded) value.
     pub fn for_each_field(&mut self, id: EventId, mut call: impl FnMut(&mut Batch, Value, Value)) {
         self.write_original(id);
+        self.list_fields(id);
         let keys = std::sync::Arc::clone(&self.keys);
         for index in 0..keys.len() {
             let slot = Slot::try_from(index).unwrap_or(Slot::MAX);

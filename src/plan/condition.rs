@@ -77,6 +77,9 @@ pub struct Leaf(LeafKind);
 #[derive(Debug)]
 enum LeafKind {
     Truthy(Path),
+    /// Equality with a text, which [`begins`] so.
+    EqualText(Path, (u64, Box<[u8]>)),
+    /// Equality with a number.
     Equal(Path, Const),
     EqualFields(Path, Path),
     Order {
@@ -115,7 +118,8 @@ enum LeafKind {
 /// Texts that a field is looked up in.
 #[derive(Debug)]
 struct Texts {
-    few: Vec<Box<[u8]>>,
+    /// With what [`begins`] says of each.
+    few: Vec<(u64, Box<[u8]>)>,
     many: rustc_hash::FxHashSet<Box<[u8]>>,
 }
 
@@ -123,7 +127,10 @@ impl Texts {
     fn new(texts: Vec<Box<[u8]>>) -> Texts {
         if texts.len() <= 6 {
             return Texts {
-                few: texts,
+                few: texts
+                    .into_iter()
+                    .map(|text| (begins(&text), text))
+                    .collect(),
                 many: rustc_hash::FxHashSet::default(),
             };
         }
@@ -134,9 +141,29 @@ impl Texts {
     }
 
     fn contains(&self, text: &[u8]) -> bool {
-        self.few.iter().any(|one| **one == *text)
+        let begins = begins(text);
+        self.few.iter().any(|one| is_text(one, begins, text))
             || (!self.many.is_empty() && self.many.contains(text))
     }
+}
+
+/// A number that differs where the first bytes of two texts of one length differ; texts of up to eight bytes are told
+/// by it alone.
+#[inline]
+fn begins(text: &[u8]) -> u64 {
+    if let Some(eight) = text.first_chunk::<8>() {
+        return u64::from_le_bytes(*eight);
+    }
+    if let (Some(head), Some(tail)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        return u64::from(u32::from_le_bytes(*head)) | u64::from(u32::from_le_bytes(*tail)) << 32;
+    }
+    let byte = |at: usize| u64::from(text.get(at).copied().unwrap_or(0));
+    byte(0) | byte(1) << 8 | byte(2) << 16
+}
+
+#[inline]
+fn is_text((first, known): &(u64, Box<[u8]>), begins: u64, text: &[u8]) -> bool {
+    known.len() == text.len() && *first == begins && (text.len() <= 8 || known[8..] == text[8..])
 }
 
 /// Compiles conditions; holds the regexes of a plan.
@@ -233,9 +260,10 @@ impl Compiler {
             let test = match (left, right) {
                 (Term::Field(a), Term::Field(b)) => leaf(LeafKind::EqualFields(a, b)),
                 (Term::Field(path), Term::Const(constant))
-                | (Term::Const(constant), Term::Field(path)) => {
-                    leaf(LeafKind::Equal(path, constant))
-                }
+                | (Term::Const(constant), Term::Field(path)) => leaf(match constant {
+                    Const::Text(text) => LeafKind::EqualText(path, (begins(&text), text)),
+                    number => LeafKind::Equal(path, number),
+                }),
                 (Term::Const(a), Term::Const(b)) => Test::Known(a == b),
                 _ => Test::Known(false),
             };
@@ -524,9 +552,10 @@ impl LeafKind {
         };
         Some(match self {
             LeafKind::Truthy(path) => !matches!(value(path)?, b"" | b"false"),
-            LeafKind::Equal(path, constant) => {
-                let value = value(path)?;
-                matches!(constant, Const::Text(text) if **text == *value)
+            LeafKind::EqualText(path, (_, text)) => **text == *value(path)?,
+            LeafKind::Equal(path, _) => {
+                value(path)?;
+                false
             }
             LeafKind::InList { field, texts } => texts.contains(value(field)?),
             LeafKind::InText { field, text } => memchr::memmem::find(text, value(field)?).is_some(),
@@ -547,6 +576,13 @@ impl LeafKind {
                     Kind::Absent | Kind::Null | Kind::False => false,
                     Kind::Str => !matches!(batch.bytes(value), b"" | b"false"),
                     _ => true,
+                }
+            }
+            LeafKind::EqualText(path, text) => {
+                let value = batch.get(id, path);
+                value.kind() == Kind::Str && {
+                    let bytes = batch.bytes(value);
+                    is_text(text, begins(bytes), bytes)
                 }
             }
             LeafKind::Equal(path, constant) => {

@@ -19,6 +19,9 @@
 )]
 
 mod duplicates;
+mod number;
+#[allow(unsafe_code, reason = "calls what was compiled for wider vectors")]
+pub mod shape;
 #[allow(unsafe_code, reason = "SIMD intrinsics, chosen at run time")]
 mod stops;
 mod valid;
@@ -30,9 +33,9 @@ mod tests;
 use std::fmt;
 
 pub use duplicates::{KeyScratch, has_duplicate_keys_deep};
+pub(crate) use number::hex_unit;
 pub use stops::find_stop;
 pub use valid::{elements_of_valid, fields_of_valid};
-pub(crate) use walk::hex_unit;
 pub use walk::{leading_kind, validate_value, walk_array, walk_object};
 
 /// What a raw JSON value is, as far as its text tells.

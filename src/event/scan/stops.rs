@@ -15,7 +15,7 @@ pub(super) enum Level {
 
 impl Level {
     /// The widest that this processor has.
-    fn best() -> Self {
+    pub(super) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             return Self::Avx2;
@@ -173,6 +173,114 @@ fn classify_avx2(step: &[u8; STEP]) -> Found {
     Found {
         stops: low.0 | high.0 << 32,
         high: low.1 | high.1 << 32,
+    }
+}
+
+/// What is asked of 32 bytes at once. Bit `i` of an answer speaks of byte `i`.
+pub(super) trait Half {
+    /// The stops, and the bytes of 0x80 or above.
+    ///
+    /// # Safety
+    /// 32 bytes can be read from there, with the instructions of the type.
+    unsafe fn classify(at: *const u8) -> (u32, u32);
+
+    /// The bytes that are the same in both.
+    ///
+    /// # Safety
+    /// 32 bytes can be read from both, with the instructions of the type.
+    unsafe fn equal(a: *const u8, b: *const u8) -> u32;
+}
+
+/// With the instructions that every processor has.
+pub(super) struct BaseHalf;
+
+/// With AVX2.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct Avx2Half;
+
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::cast_ptr_alignment, reason = "the loads take any address")]
+impl Half for Avx2Half {
+    #[inline(always)]
+    unsafe fn classify(at: *const u8) -> (u32, u32) {
+        use std::arch::x86_64::{
+            __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
+            _mm256_or_si256, _mm256_set1_epi8,
+        };
+        // SAFETY: as the trait says; the load needs no alignment.
+        unsafe {
+            let bytes = _mm256_loadu_si256(at.cast::<__m256i>());
+            let control = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1F)), bytes);
+            let quote = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"'.cast_signed()));
+            let backslash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\'.cast_signed()));
+            let stops = _mm256_or_si256(control, _mm256_or_si256(quote, backslash));
+            (
+                _mm256_movemask_epi8(stops).cast_unsigned(),
+                _mm256_movemask_epi8(bytes).cast_unsigned(),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn equal(a: *const u8, b: *const u8) -> u32 {
+        use std::arch::x86_64::{
+            __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+        };
+        // SAFETY: as the trait says; the loads need no alignment.
+        unsafe {
+            let a = _mm256_loadu_si256(a.cast::<__m256i>());
+            let b = _mm256_loadu_si256(b.cast::<__m256i>());
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)).cast_unsigned()
+        }
+    }
+}
+
+impl Half for BaseHalf {
+    #[inline(always)]
+    unsafe fn classify(at: *const u8) -> (u32, u32) {
+        // SAFETY: as the trait says; bytes have no alignment.
+        let half = unsafe { &*at.cast::<[u8; STEP / 2]>() };
+        #[cfg(target_arch = "x86_64")]
+        {
+            let (parts, _) = half.as_chunks::<16>();
+            let mut found = (0, 0);
+            for (at, part) in parts.iter().enumerate() {
+                let (stops, high) = classify_sse2(part);
+                found.0 |= u32::from(stops) << (at * 16);
+                found.1 |= u32::from(high) << (at * 16);
+            }
+            found
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            let mut step = [b' '; STEP];
+            step[..STEP / 2].copy_from_slice(half);
+            let found = classify_words(&step);
+            (found.stops as u32, found.high as u32)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn equal(a: *const u8, b: *const u8) -> u32 {
+        let mut same = 0;
+        #[cfg(target_arch = "x86_64")]
+        for at in [0, 16] {
+            use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
+            #[allow(clippy::cast_ptr_alignment, reason = "the loads take any address")]
+            // SAFETY: SSE2 belongs to every x86-64 processor; 16 bytes from 0 and from 16 are 32.
+            let mask = unsafe {
+                let a = _mm_loadu_si128(a.add(at).cast::<__m128i>());
+                let b = _mm_loadu_si128(b.add(at).cast::<__m128i>());
+                _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)).cast_unsigned()
+            };
+            same |= mask << at;
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        for at in 0..STEP / 2 {
+            // SAFETY: as the trait says.
+            same |= u32::from(unsafe { *a.add(at) == *b.add(at) }) << at;
+        }
+        same
     }
 }
 

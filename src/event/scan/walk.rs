@@ -1,5 +1,6 @@
 //! Follows the JSON grammar through one record, without recursion, and hands out what stands at the top level.
 
+use super::number::{escape, number, word};
 use super::stops::Marked;
 use super::{JsonError, Limits, Problem, RawField, RawKind, Scanner, Stretch};
 
@@ -292,121 +293,40 @@ impl<'a> Walk<'a> {
                         next: stop + 1,
                     });
                 }
-                Some(b'\\') => stop = self.marks.next(self.escape(stop)?),
+                Some(b'\\') => {
+                    let next = escape(self.text, stop).map_err(|(at, what)| self.fail(at, what))?;
+                    stop = self.marks.next(next);
+                }
                 Some(_) => return Err(self.fail(stop, Problem::ControlCharacter)),
                 None => return Err(self.fail(from - 1, Problem::UnterminatedString)),
             }
         }
     }
 
-    /// Checks the escape whose backslash is at `pos`; where the text goes on behind it.
-    #[inline]
-    fn escape(&self, pos: usize) -> Result<usize, JsonError> {
-        match self.at(pos + 1) {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(pos + 2),
-            b'u' => {
-                let unit = self.code_unit(pos)?;
-                match unit {
-                    0xD800..=0xDBFF => {
-                        let low = pos + 6;
-                        let paired = self.at(low) == b'\\'
-                            && self.at(low + 1) == b'u'
-                            && matches!(self.code_unit(low)?, 0xDC00..=0xDFFF);
-                        if paired {
-                            Ok(low + 6)
-                        } else {
-                            Err(self.fail(pos, Problem::LoneSurrogate))
-                        }
-                    }
-                    0xDC00..=0xDFFF => Err(self.fail(pos, Problem::LoneSurrogate)),
-                    _ => Ok(pos + 6),
-                }
-            }
-            _ => Err(self.fail(pos, Problem::BadEscape)),
-        }
-    }
-
-    /// The UTF-16 unit of the `\uXXXX` at `pos`.
-    #[inline]
-    fn code_unit(&self, pos: usize) -> Result<u16, JsonError> {
-        let digits = self.text.get(pos + 2..).and_then(<[u8]>::first_chunk::<4>);
-        digits
-            .and_then(|digits| hex_unit(*digits))
-            .ok_or_else(|| self.fail(pos, Problem::BadEscape))
-    }
-
-    /// The number that begins at `pos` with a sign or a digit.
     #[inline(always)]
     fn number(&self, pos: usize) -> Result<Value, JsonError> {
-        let whole = pos + usize::from(self.at(pos) == b'-');
-        let mut to = match self.at(whole) {
-            b'0' if self.at(whole + 1).is_ascii_digit() => {
-                return Err(self.fail(pos, Problem::BadNumber));
-            }
-            b'0' => whole + 1,
-            b'1'..=b'9' => self.digits(whole + 1),
-            _ => return Err(self.bad_number(pos, whole)),
-        };
-        let mut kind = RawKind::Int;
-        if self.at(to) == b'.' {
-            kind = RawKind::Float;
-            let fraction = to + 1;
-            to = self.digits(fraction);
-            if to == fraction {
-                return Err(self.fail(pos, Problem::BadNumber));
-            }
+        match number(self.text, pos, self.limits) {
+            Ok((kind, to)) => Ok(Value {
+                kind,
+                from: pos,
+                to,
+                next: to,
+            }),
+            Err(what) => Err(self.fail(pos, what)),
         }
-        if matches!(self.at(to), b'e' | b'E') {
-            kind = RawKind::Float;
-            let exponent = to + 1 + usize::from(matches!(self.at(to + 1), b'+' | b'-'));
-            to = self.digits(exponent);
-            if to == exponent {
-                return Err(self.fail(pos, Problem::BadNumber));
-            }
-        }
-        if to - pos > self.limits.max_number_len as usize {
-            return Err(self.fail(pos, Problem::NumberTooLong));
-        }
-        Ok(Value {
-            kind,
-            from: pos,
-            to,
-            next: to,
-        })
     }
 
-    /// The end of the digits that begin at `pos`, of which there may be none.
-    #[inline(always)]
-    fn digits(&self, mut pos: usize) -> usize {
-        while let Some(eight) = self.text.get(pos..).and_then(<[u8]>::first_chunk::<8>) {
-            let others = not_digits(u64::from_le_bytes(*eight));
-            if others != 0 {
-                return pos + others.trailing_zeros() as usize / 8;
-            }
-            pos += 8;
-        }
-        while self.at(pos).is_ascii_digit() {
-            pos += 1;
-        }
-        pos
-    }
-
-    /// `null`, `true` or `false`.
     #[inline(always)]
     fn word(&self, pos: usize) -> Result<Value, JsonError> {
-        let rest = self.text.get(pos..).unwrap_or_default();
-        let (kind, len) = match rest.first_chunk::<4>() {
-            Some(b"null") => (RawKind::Null, 4),
-            Some(b"true") => (RawKind::True, 4),
-            Some(b"fals") if rest.get(4) == Some(&b'e') => (RawKind::False, 5),
-            _ => return Err(self.no_value(pos)),
-        };
-        Ok(Value {
-            kind,
-            from: pos,
-            to: pos + len,
-            next: pos + len,
-        })
+        match word(self.text, pos) {
+            Some((kind, to)) => Ok(Value {
+                kind,
+                from: pos,
+                to,
+                next: to,
+            }),
+            None => Err(self.no_value(pos)),
+        }
     }
 
     /// The object or array that begins at `from`, with all that it holds.
@@ -614,50 +534,12 @@ impl<'a> Walk<'a> {
             _ => self.unexpected(pos),
         }
     }
-
-    #[cold]
-    fn bad_number(&self, pos: usize, whole: usize) -> JsonError {
-        let infinite = self
-            .text
-            .get(whole..)
-            .is_some_and(|rest| rest.starts_with(b"Infinity"));
-        self.fail(
-            pos,
-            if infinite {
-                Problem::NotFinite
-            } else {
-                Problem::BadNumber
-            },
-        )
-    }
 }
 
 /// `bits` less its lowest one; zero stays zero.
 #[inline(always)]
 const fn without_lowest(bits: u64) -> u64 {
     bits & bits.wrapping_sub(1)
-}
-
-/// The unit that four hexadecimal digits spell.
-#[inline]
-pub(crate) fn hex_unit(digits: [u8; 4]) -> Option<u16> {
-    digits.iter().try_fold(0_u16, |unit, digit| {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            b'A'..=b'F' => digit - b'A' + 10,
-            _ => return None,
-        };
-        Some(unit << 4 | u16::from(value))
-    })
-}
-
-/// Non-zero bits in the bytes of `word` that are no digits. Exact up to the first such byte, which is all that is asked:
-/// only a byte of 0xFA or more carries into its neighbour above.
-#[inline(always)]
-const fn not_digits(word: u64) -> u64 {
-    let value = word ^ 0x3030_3030_3030_3030;
-    (value | value.wrapping_add(0x0606_0606_0606_0606)) & 0xF0F0_F0F0_F0F0_F0F0
 }
 
 #[inline(never)]

@@ -255,29 +255,66 @@ pub(super) fn parse_address(text: &[u8]) -> Option<IpAddr> {
     Some(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4))
 }
 
+/// Dotted decimal, without a branch on what the digits are: the lengths of the four numbers are as good as random, and a
+/// wrong guess for each would cost more than all of this.
 #[inline]
 fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    if text.len() < 7 || text.len() > 15 {
-        return None;
-    }
-    let (mut bits, mut number, mut digits, mut dots) = (0_u32, 0_u32, 0_u32, 0_u32);
-    for &byte in text {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            if digits == 3 || (digits == 1 && number == 0) {
-                return None;
-            }
-            number = number * 10 + u32::from(digit);
-            digits += 1;
-        } else {
-            if byte != b'.' || digits == 0 || number > 255 || dots == 3 {
-                return None;
-            }
-            bits = (bits << 8) | number;
-            (number, digits, dots) = (0, 0, dots + 1);
+    let len = text.len();
+    // Bytes that are read twice are the same twice.
+    let bytes = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(head), Some(tail)) if len <= 15 => {
+            u128::from(u64::from_le_bytes(*head))
+                | u128::from(u64::from_le_bytes(*tail)) << (8 * (len - 8))
         }
+        _ if len == 7 => {
+            let (head, tail) = (text.first_chunk::<4>()?, text.last_chunk::<4>()?);
+            u128::from(u32::from_le_bytes(*head)) | u128::from(u32::from_le_bytes(*tail)) << 24
+        }
+        _ => return None,
+    };
+    let bytes = bytes | u128::from(b'.') << (8 * len);
+    let dots = flags(bytes ^ DOTS, 0x7F);
+    let dots = !dots & 0xFFFF;
+    let others = flags(bytes ^ ZEROS, 0x76) & !dots & ((1 << len) - 1);
+    let (mut rest, mut start, mut bits) = (dots, 0, 0);
+    let mut good = others == 0 && dots.count_ones() == 4;
+    for _ in 0..4 {
+        let end = rest.trailing_zeros() & 15;
+        rest &= rest.wrapping_sub(1);
+        let digits = end.wrapping_sub(start);
+        good &= digits.wrapping_sub(1) < 3;
+        #[allow(clippy::cast_possible_truncation, reason = "the four bytes at hand")]
+        let word = (bytes >> (8 * start)) as u32;
+        // The digits move up to the end, and zeros come in before them.
+        let word = word << (8 * (4 - (digits & 3)) & 31) & 0x0F0F_0F00;
+        let number = (word >> 24) + (word >> 16 & 15) * 10 + (word >> 8 & 15) * 100;
+        let least = [0, 0, 10, 100][(digits & 3) as usize];
+        good &= (least..=255).contains(&number);
+        bits = bits << 8 | number;
+        start = (end + 1) & 15;
     }
-    (dots == 3 && digits > 0 && number <= 255).then(|| Ipv4Addr::from_bits((bits << 8) | number))
+    good.then(|| Ipv4Addr::from_bits(bits))
+}
+
+const DOTS: u128 = 0x2E2E_2E2E_2E2E_2E2E_2E2E_2E2E_2E2E_2E2E;
+const ZEROS: u128 = 0x3030_3030_3030_3030_3030_3030_3030_3030;
+
+/// A bit for each byte that is above `0x7F - add`.
+#[inline]
+fn flags(bytes: u128, add: u8) -> u32 {
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let half = |half: u64| {
+        let tops = ((half & !TOPS) + u64::from(add) * (TOPS >> 7) | half) & TOPS;
+        (tops >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the two halves, eight bits each"
+    )]
+    let (low, high) = (half(bytes as u64), half((bytes >> 64) as u64));
+    #[allow(clippy::cast_possible_truncation, reason = "sixteen bits")]
+    let both = (low | high << 8) as u32;
+    both
 }
 
 /// True for addresses that no public database can know: private, loopback, link-local, documentation, unspecified,

@@ -359,7 +359,8 @@ impl GeoIp {
         }
         let text = batch.bytes(value);
         let address = parse_address(text)?;
-        let mapped = address.is_ipv4() && text.contains(&b':');
+        // An IPv4 address has its first dot here, one within an IPv6 address has not.
+        let mapped = address.is_ipv4() && !text.iter().take(4).any(|byte| *byte == b'.');
         let value = if mapped {
             batch.push(address.to_string().as_bytes())
         } else {
