@@ -286,6 +286,24 @@ impl Batch {
         self.put_slot(id, slot, value.without_orig());
     }
 
+    /// Sets a top-level field by a name (text of this batch) that was found while events run. The name must not be one
+    /// of those with rules of their own: `@timestamp`, `@metadata`, `tags`, `event`.
+    pub fn set_top(&mut self, id: EventId, name: Value, value: Value) {
+        let value = value.without_orig();
+        let text = self.bytes(name);
+        if let Some(slot) = self.keys.find(text) {
+            self.put_slot(id, slot, value);
+            return;
+        }
+        let hash = super::batch::hash(text);
+        match self.find_overflow(id, self.bytes(name)) {
+            Some(at) => self.put_overflow(id, at, value),
+            None => {
+                self.append_overflow(id, name, hash, value);
+            }
+        }
+    }
+
     fn check_containers(&mut self, id: EventId, path: &Path) -> Result<(), SetError> {
         let Some(mut place) = self.root_place(id, &path.root) else {
             return Ok(());

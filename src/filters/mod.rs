@@ -11,4 +11,6 @@ pub mod json;
 pub mod kv;
 pub mod mutate;
 pub mod split;
+#[cfg(test)]
+mod text_speed;
 pub mod time_window;

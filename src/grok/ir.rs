@@ -303,6 +303,16 @@ impl Ir {
         }
     }
 
+    /// The text that the node matches, if it is plain text.
+    pub(crate) fn literal(&self) -> Option<String> {
+        match self {
+            Ir::Empty => Some(String::new()),
+            Ir::Char(c) => Some(c.to_string()),
+            Ir::Concat(items) => items.iter().map(Ir::literal).collect(),
+            _ => None,
+        }
+    }
+
     /// The length in characters of every match, if they all have the same.
     pub(crate) fn width(&self) -> Option<u32> {
         match self {

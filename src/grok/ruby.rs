@@ -24,6 +24,7 @@ pub struct RubyRegex {
     pattern: String,
     engine: Engine,
     names: Vec<Option<String>>,
+    literal: Option<String>,
 }
 
 #[derive(Debug)]
@@ -58,8 +59,10 @@ impl RubyRegex {
             ignore_case: options.ignore_case,
         };
         let Parsed { ir, names } = syntax::parse(pattern, options)?;
+        let literal = ir.literal();
         let engine = engine(ir, names.len())?;
         Ok(RubyRegex {
+            literal,
             pattern: pattern.to_owned(),
             engine,
             names,
@@ -70,6 +73,12 @@ impl RubyRegex {
     #[must_use]
     pub fn pattern(&self) -> &str {
         &self.pattern
+    }
+
+    /// The only text that the pattern matches, where there is but one and it has no groups.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        self.literal.as_deref()
     }
 
     /// The names of the capturing groups, group 1 first.

@@ -24,7 +24,7 @@ use crate::plugin::{
 
 use class::CharClass;
 use pairs::Collected;
-use scan::{Classes, Patterns, Scan, Splits};
+use scan::{Classes, Fixed, FixedSearch, Patterns, Scan, Separator, Splits};
 
 options! {
     /// Options of the `kv` filter.
@@ -121,6 +121,9 @@ choice! {
     }
 }
 
+/// So many pairs are set one by one; the names of more are found by a table.
+const MOST_BY_NAME: usize = 32;
+
 /// Levels of pairs within values.
 const MAX_DEPTH: u32 = 32;
 
@@ -145,6 +148,7 @@ struct Kv {
 
 enum Splitting {
     Classes(Box<Classes>),
+    Fixed(Box<Fixed>),
     Patterns {
         field: Box<RubyRegex>,
         value: Box<RubyRegex>,
@@ -283,15 +287,42 @@ fn splitting(config: &Config, plugin: &Plugin, build: &mut Build<'_>) -> Option<
     };
     let field = pattern(&config.field_split_pattern, &config.field_split);
     let value = pattern(&config.value_split_pattern, &config.value_split);
-    let value = if lenient {
-        format!(" *(?:{value}) *")
-    } else {
-        value
-    };
+    let field_regex = regex(&field, span("field_split_pattern"), build)?;
+    let mut value_regex = regex(&value, span("value_split_pattern"), build)?;
+    let separators = separator(
+        &field_regex,
+        config.field_split_pattern.is_none(),
+        &config.field_split,
+    )
+    .zip(separator(
+        &value_regex,
+        config.value_split_pattern.is_none(),
+        &config.value_split,
+    ));
+    if let Some(fixed) = separators.and_then(|(field, value)| Fixed::new(field, value, lenient)) {
+        return Some(Splitting::Fixed(Box::new(fixed)));
+    }
+    if lenient {
+        value_regex = regex(
+            &format!(" *(?:{value}) *"),
+            span("value_split_pattern"),
+            build,
+        )?;
+    }
     Some(Splitting::Patterns {
-        field: Box::new(regex(&field, span("field_split_pattern"), build)?),
-        value: Box::new(regex(&value, span("value_split_pattern"), build)?),
+        field: Box::new(field_regex),
+        value: Box::new(value_regex),
     })
+}
+
+/// The separator that an expression comes down to, if it is that simple.
+fn separator(regex: &RubyRegex, is_class: bool, class: &str) -> Option<Separator> {
+    if is_class {
+        let class = CharClass::parse(class);
+        return class.is_ascii().then_some(Separator::Class(class));
+    }
+    let text = regex.literal().filter(|text| !text.is_empty())?;
+    Some(Separator::Text(text.as_bytes().into()))
 }
 
 fn regex(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<RubyRegex> {
@@ -377,7 +408,7 @@ impl Keys {
 impl Filter for Kv {
     fn scratch(&self) -> Box<dyn Any + Send> {
         let caches = match &self.splits {
-            Splitting::Classes(_) => None,
+            Splitting::Classes(_) | Splitting::Fixed(_) => None,
             Splitting::Patterns { field, value } => Some((field.new_cache(), value.new_cache())),
         };
         Box::new(Scratch {
@@ -435,6 +466,18 @@ impl Kv {
                     out,
                     &mut &**classes,
                     |_| {},
+                );
+                true
+            }
+            (Splitting::Fixed(fixed), _) => {
+                self.all_texts(
+                    batch,
+                    source,
+                    event,
+                    collected,
+                    out,
+                    &mut fixed.search(),
+                    FixedSearch::restart,
                 );
                 true
             }
@@ -574,6 +617,31 @@ impl Kv {
             let object = object(batch, collected, &self.defaults, out);
             return batch.set(id, target, object).is_ok();
         }
+        if collected.len() > MOST_BY_NAME {
+            return self.set_as_document(batch, id, collected, out);
+        }
+        let mut all_set = true;
+        for (key, value) in collected.iter() {
+            all_set &= set_key(batch, id, key, value);
+        }
+        for default in self.missing(batch, collected) {
+            let key = batch.push(&default.key);
+            let json = batch.push(&default.json);
+            if let Ok(value) = batch.decode_value(json) {
+                all_set &= set_key(batch, id, key, value);
+            }
+        }
+        all_set
+    }
+
+    /// Sets many pairs: as one JSON document, whose unknown keys are told apart by a table.
+    fn set_as_document(
+        &self,
+        batch: &mut Batch,
+        id: EventId,
+        collected: &Collected,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let mut all_set = true;
         let mut plain = 0;
         out.clear();
@@ -615,8 +683,17 @@ impl Kv {
 
 /// Whether a key is the name of an ordinary field of the top level.
 fn is_plain(key: &[u8]) -> bool {
-    memchr::memchr2(b'[', b']', key).is_none()
+    // Keys are short: a loop is done before a call.
+    !key.iter().any(|byte| matches!(byte, b'[' | b']'))
         && !matches!(key, b"@timestamp" | b"@metadata" | b"tags" | b"event" | b"")
+}
+
+fn set_key(batch: &mut Batch, id: EventId, key: Value, value: Value) -> bool {
+    if is_plain(batch.bytes(key)) {
+        batch.set_top(id, key, value);
+        return true;
+    }
+    set_by_reference(batch, id, key, value)
 }
 
 fn set_by_reference(batch: &mut Batch, id: EventId, key: Value, value: Value) -> bool {
@@ -680,7 +757,15 @@ fn prefixed(batch: &mut Batch, prefix: &[u8], key: Value, out: &mut Vec<u8>) -> 
 }
 
 impl Edit {
+    #[inline]
     fn apply(&self, batch: &mut Batch, value: Value, out: &mut Vec<u8>) -> Value {
+        if self.trim.is_none() && self.remove.is_none() && self.case.is_none() {
+            return value;
+        }
+        self.change(batch, value, out)
+    }
+
+    fn change(&self, batch: &mut Batch, value: Value, out: &mut Vec<u8>) -> Value {
         let value = match &self.trim {
             Some(class) => trim(batch, value, class, out),
             None => value,

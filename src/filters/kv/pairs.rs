@@ -28,12 +28,20 @@ struct Pair {
 impl Collected {
     pub fn clear(&mut self) {
         self.pairs.clear();
-        self.table.clear();
-        self.seen.clear();
+        if !self.table.is_empty() {
+            self.table.clear();
+        }
+        if !self.seen.is_empty() {
+            self.seen.clear();
+        }
     }
 
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.pairs.len()
     }
 
     /// Keys and values.
@@ -47,10 +55,9 @@ impl Collected {
 
     fn find(&self, batch: &Batch, key: &[u8]) -> Option<usize> {
         if self.table.is_empty() {
-            return self
-                .pairs
-                .iter()
-                .position(|pair| batch.bytes(pair.key) == key);
+            return self.pairs.iter().position(|pair| {
+                pair.key.len as usize == key.len() && batch.bytes(pair.key) == key
+            });
         }
         self.table.get(key).copied()
     }

@@ -45,7 +45,8 @@ pub(super) trait Splits {
 pub(super) struct Scan {
     at: usize,
     brackets: bool,
-    closers: [Closer; QUOTES.len()],
+    /// Made at the first quote.
+    closers: Option<[Closer; QUOTES.len()]>,
     keys: Failed,
 }
 
@@ -125,7 +126,7 @@ impl Scan {
         Scan {
             at: 0,
             brackets,
-            closers: Default::default(),
+            closers: None,
             keys: Failed::default(),
         }
     }
@@ -184,15 +185,30 @@ impl Scan {
         let open = text.get(at).copied();
         let quote = quotes
             .iter()
-            .zip(&mut self.closers)
-            .find(|((opening, _), _)| Some(*opening) == open);
-        if let Some(((_, close), closer)) = quote
-            && let Some((end, behind)) = closer.find(text, at + 1, *close, splits)
+            .position(|(opening, _)| Some(*opening) == open);
+        if let Some(quote) = quote
+            && let Some((end, behind)) = self.closing(text, at + 1, quote, splits)
         {
             return (at + 1..end, behind);
         }
         let end = splits.run(text, at, false).end;
         (at..end, terminator(text, end, splits).unwrap_or(end))
+    }
+}
+
+impl Scan {
+    fn closing(
+        &mut self,
+        text: &[u8],
+        from: usize,
+        quote: usize,
+        splits: &mut impl Splits,
+    ) -> Option<(usize, usize)> {
+        let closer = self
+            .closers
+            .get_or_insert_with(Default::default)
+            .get_mut(quote)?;
+        closer.find(text, from, QUOTES.get(quote)?.1, splits)
     }
 }
 
@@ -401,6 +417,178 @@ fn blanks(text: &[u8], at: usize) -> usize {
         .iter()
         .take_while(|byte| **byte == b' ')
         .count()
+}
+
+const NEWLINE: u8 = 8;
+const SLASH: u8 = 16;
+
+/// Separators of expressions that come down to one text each, or to a class of single ASCII characters: found without
+/// the expressions, and at the same places.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    table: [u8; 256],
+    field: Separator,
+    value: Separator,
+    lenient: bool,
+}
+
+/// What separates.
+#[derive(Debug)]
+pub(super) enum Separator {
+    /// This text, which is not empty.
+    Text(Box<[u8]>),
+    /// One character of a class without any beyond ASCII.
+    Class(CharClass),
+}
+
+impl Separator {
+    fn starts_with(&self, byte: u8) -> bool {
+        match self {
+            Separator::Text(text) => text.first() == Some(&byte),
+            Separator::Class(class) => byte.is_ascii() && class.contains(char::from(byte)),
+        }
+    }
+
+    /// The end of the separator at `at`, whose first byte was seen to fit.
+    #[inline]
+    fn end(&self, text: &[u8], at: usize) -> Option<usize> {
+        match self {
+            Separator::Text(wanted) => text
+                .get(at..)
+                .is_some_and(|rest| rest.starts_with(wanted))
+                .then(|| at + wanted.len()),
+            Separator::Class(_) => Some(at + 1),
+        }
+    }
+}
+
+impl Fixed {
+    /// None where a value separator that begins with a blank would compete with the blanks around it.
+    pub fn new(field: Separator, value: Separator, lenient: bool) -> Option<Fixed> {
+        if lenient && value.starts_with(b' ') {
+            return None;
+        }
+        let mut table = [0; 256];
+        for (byte, flags) in (0_u8..=255).zip(&mut table) {
+            let flag = |is: bool, flag| if is { flag } else { 0 };
+            let before_value = lenient && byte == b' ';
+            *flags = flag(field.starts_with(byte), FIELD)
+                | flag(value.starts_with(byte) || before_value, VALUE)
+                | flag(byte == b'\n', NEWLINE)
+                | flag(byte == b'\\', SLASH);
+        }
+        Some(Fixed {
+            table,
+            field,
+            value,
+            lenient,
+        })
+    }
+
+    /// A search through one text.
+    pub fn search(&self) -> FixedSearch<'_> {
+        FixedSearch {
+            fixed: self,
+            no_value: 0,
+        }
+    }
+}
+
+/// A search with [`Fixed`] separators.
+pub(super) struct FixedSearch<'a> {
+    fixed: &'a Fixed,
+    /// No value separator begins with a blank before this place: so that a long run of blanks is looked at once.
+    no_value: usize,
+}
+
+impl FixedSearch<'_> {
+    /// Forgets what was found: the next text is another.
+    pub fn restart(&mut self) {
+        self.no_value = 0;
+    }
+
+    #[inline]
+    fn flags(&self, text: &[u8], at: usize) -> u8 {
+        text.get(at)
+            .map_or(0, |byte| self.fixed.table[usize::from(*byte)])
+    }
+}
+
+impl Splits for FixedSearch<'_> {
+    #[inline]
+    fn run(&mut self, text: &[u8], at: usize, key: bool) -> Run {
+        let stops = FIELD | NEWLINE | SLASH | if key { VALUE } else { 0 };
+        let mut slashes = false;
+        let mut end = at;
+        while let Some(byte) = text.get(end) {
+            let flags = self.fixed.table[usize::from(*byte)];
+            if flags & stops == 0 {
+                end += 1;
+                continue;
+            }
+            let stands = flags & NEWLINE != 0
+                || self.field_split(text, end).is_some()
+                || (key && self.value_split(text, end).is_some());
+            if stands {
+                break;
+            }
+            if flags & SLASH == 0 {
+                end += 1;
+            } else {
+                slashes = true;
+                end = pair(text, end).unwrap_or(end + 1);
+            }
+        }
+        Run {
+            end: end.min(text.len()),
+            slashes,
+        }
+    }
+
+    fn key_steps(&mut self, text: &[u8], at: usize) -> Steps {
+        let stands = at < text.len()
+            && self.flags(text, at) & NEWLINE == 0
+            && self.field_split(text, at).is_none()
+            && self.value_split(text, at).is_none();
+        Steps {
+            pair: pair(text, at).filter(|_| stands),
+            single: stands.then(|| at + char_len(text, at)),
+        }
+    }
+
+    #[inline]
+    fn value_split(&mut self, text: &[u8], at: usize) -> Option<usize> {
+        if self.flags(text, at) & VALUE == 0 {
+            return None;
+        }
+        if !self.fixed.lenient {
+            return self.fixed.value.end(text, at);
+        }
+        let mut begin = at;
+        if text.get(at) == Some(&b' ') {
+            if at < self.no_value {
+                return None;
+            }
+            begin += blanks(text, at);
+            if text
+                .get(begin)
+                .is_none_or(|byte| !self.fixed.value.starts_with(*byte))
+            {
+                self.no_value = begin;
+                return None;
+            }
+        }
+        let end = self.fixed.value.end(text, begin)?;
+        Some(end + blanks(text, end))
+    }
+
+    #[inline]
+    fn field_split(&mut self, text: &[u8], at: usize) -> Option<usize> {
+        if self.flags(text, at) & FIELD == 0 {
+            return None;
+        }
+        self.fixed.field.end(text, at)
+    }
 }
 
 /// Separators that are regular expressions.
