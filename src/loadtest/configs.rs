@@ -89,7 +89,7 @@ pub fn config(scenario: Scenario, places: Places<'_>) -> Option<String> {
         ),
         Scenario::GrokAccess => format!("{}{geoip}{CLUTTER}", access(&patterns::ACCESS)),
         Scenario::General => general(places.database),
-        Scenario::Passthrough => String::new(),
+        Scenario::Passthrough => CLUTTER.to_owned(),
         Scenario::ProjectAi => return None,
     };
     let index = match scenario {
@@ -133,8 +133,8 @@ pub fn whole(codec: &str, filters: &str, index: &str, places: Places<'_>, output
     )
 }
 
-/// The place of an address, as far as a map and a table of countries need it.
-const SHORT: &str = "\n      fields => [ \"city_name\", \"country_code2\", \"location\" ]\n      tag_on_failure => [ ]";
+/// The place of an address, as far as maps and tables need it.
+const SHORT: &str = "\n      fields => [ \"city_name\", \"region_name\", \"country_name\", \"country_code2\", \"location\" ]\n      tag_on_failure => [ ]";
 
 fn geoip(database: &Path, source: &str, more: &str) -> String {
     format!(
@@ -146,6 +146,7 @@ fn geoip(database: &Path, source: &str, more: &str) -> String {
 fn audit() -> String {
     r#"  grok {
     match => { "message" => "^%{TIMESTAMP_ISO8601:[@metadata][time]} \| %{LOGLEVEL:level} \| (?<code>[A-Z_]+) \| %{GREEDYDATA:[@metadata][pairs]}$" }
+    remove_field => [ "message" ]
   }
   kv { source => "[@metadata][pairs]" field_split_pattern => " \| " value_split => "=" }
   date { match => [ "[@metadata][time]", "ISO8601" ] }
@@ -215,7 +216,7 @@ fn general(database: &Path) -> String {
       source => "source_ip"
       target => "source"
       database => "{}"
-      fields => [ "city_name", "country_code2", "location" ]
+      fields => [ "city_name", "region_name", "country_name", "country_code2", "location" ]
       tag_on_failure => [ ]
     }}
     if [source][geo][country_iso_code] {{

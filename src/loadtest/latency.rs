@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use flate2::write::MultiGzDecoder;
 use serde::Serialize;
 
 use super::lines::{MARK, MARK_DIGITS};
@@ -71,7 +72,7 @@ impl Histogram {
         if micros < steps {
             return micros as usize;
         }
-        let shift = 63 - micros.leading_zeros() - STEPS.trailing_zeros();
+        let shift = micros.ilog2() - STEPS.trailing_zeros();
         (u64::from(shift) * steps + (micros >> shift)) as usize
     }
 
@@ -266,6 +267,7 @@ struct Scan {
     /// Bytes of the body that are still to come.
     body_left: u64,
     bulk: bool,
+    gzip: Option<MultiGzDecoder<Vec<u8>>>,
     /// The end of the piece before, in which a mark may have begun.
     tail: Vec<u8>,
     lines: Vec<u64>,
@@ -285,7 +287,7 @@ impl Scan {
                 .min(piece.len());
             let (body, rest) = piece.split_at(size);
             if self.bulk {
-                self.read_body(body);
+                self.unpack(body);
             }
             self.body_left -= size as u64;
             piece = rest;
@@ -318,12 +320,29 @@ impl Scan {
         self.body_left = header("content-length")
             .and_then(|length| length.parse().ok())
             .unwrap_or(0);
-        if self.bulk && (self.body_left == 0 || header("content-encoding").is_some()) {
-            self.trouble = Some("the bodies of the requests cannot be read: set `compression_level => 0` in the elasticsearch output for `--rate`".to_owned());
+        let gzip = header("content-encoding").is_some_and(|encoding| encoding == "gzip");
+        self.gzip = gzip.then(|| MultiGzDecoder::new(Vec::new()));
+        if self.bulk && self.body_left == 0 {
+            self.trouble =
+                Some("a bulk request of the shipper does not tell its length".to_owned());
         }
         self.head.clear();
         self.tail.clear();
         piece.get(end + 4 - before..).unwrap_or_default()
+    }
+
+    /// Reads a piece of a body, compressed or not.
+    fn unpack(&mut self, body: &[u8]) {
+        let Some(mut gzip) = self.gzip.take() else {
+            self.read_body(body);
+            return;
+        };
+        if let Err(error) = gzip.write_all(body).and_then(|()| gzip.flush()) {
+            self.trouble = Some(format!("a bulk request cannot be unpacked: {error}"));
+        }
+        let text = std::mem::take(gzip.get_mut());
+        self.read_body(&text);
+        self.gzip = Some(gzip);
     }
 
     fn read_body(&mut self, body: &[u8]) {
@@ -355,7 +374,10 @@ impl Scan {
             let number = digits
                 .and_then(|digits| std::str::from_utf8(digits).ok())
                 .and_then(|digits| u64::from_str_radix(digits, 16).ok());
-            if let (Some(number), true) = (number, wanted(at)) {
+            // One document may tell its number in several fields.
+            if let (Some(number), true) = (number, wanted(at))
+                && self.lines.last() != Some(&number)
+            {
                 self.lines.push(number);
             }
         }
@@ -424,6 +446,27 @@ mod tests {
             assert_eq!(scan.lines, [10, 255], "pieces of {size}");
             assert_eq!(scan.newlines, 4);
             assert_eq!(scan.trouble, None);
+        }
+    }
+
+    #[test]
+    fn compressed_bodies_are_read_too() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        write!(gzip, "{{}}\n{{\"t\":\"{MARK}0000000000000007\"}}\n").unwrap();
+        let body = gzip.finish().unwrap();
+        let mut request = format!(
+            "POST /_bulk HTTP/1.1\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        request.extend(body);
+        for size in [1, 7, request.len()] {
+            let mut scan = Scan::default();
+            for piece in request.chunks(size) {
+                scan.request(piece);
+            }
+            assert_eq!(scan.lines, [7], "pieces of {size}");
+            assert_eq!((scan.newlines, scan.trouble), (2, None));
         }
     }
 

@@ -47,12 +47,12 @@ const ACTIONS: [&str; 6] = [
     "delete_draft",
 ];
 const MESSAGES: [&str; 6] = [
-    "Request accepted and handed on to the planner, cache=warm mode=fast",
-    "Answer composed from four memories, cache=cold mode=deep",
-    "Refused: the caller holds no permit, gate=front rule=41",
-    "Cache was cold, the second look-up answered, cache=cold",
-    "Session renewed for another half hour, mode=slide",
-    "Slow upstream, answer at third attempt, upstream=b tries=3",
+    "Request handed on to the planner, cache=warm mode=fast",
+    "Answer from four memories, cache=cold mode=deep",
+    "Refused: no permit for that, gate=front rule=41",
+    "The second look-up answered at last, cache=cold",
+    "Session renewed for half an hour, mode=slide",
+    "Answer at third attempt, upstream=b tries=3",
 ];
 const CODES: [&str; 5] = [
     "AUTH_SUCCESS",
