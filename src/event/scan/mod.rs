@@ -30,6 +30,7 @@ mod tests;
 use std::fmt;
 
 pub use duplicates::{KeyScratch, has_duplicate_keys_deep};
+pub(crate) use stops::Marks;
 pub use stops::find_stop;
 pub use valid::{elements_of_valid, fields_of_valid};
 pub(crate) use walk::hex_unit;
