@@ -1,12 +1,14 @@
 //! A strict and fast JSON validator for documents of a bulk: grammar, UTF-8, duplicate keys, names that Elasticsearch refuses.
 //!
-//! No tree of values is built. Strings are skipped 16 bytes at a time, in plain registers: that needs no `unsafe`.
-//! Documents of a stream repeat their keys in the same order, so everything between their scalars, their skeleton, is kept
-//! ([`Checker`]). A document with a known skeleton is as valid as its scalars, and only those are looked at; that its keys
-//! are legal and differ was settled by the full check of the first one.
+//! No tree of values is built. Documents of a stream repeat their keys in the same order, so everything between their
+//! scalars, their skeleton, is kept ([`Checker`]). A document with a known skeleton is as valid as its scalars, and only
+//! those are looked at; that its keys are legal and differ was settled by the full check of the first one. Where strings
+//! end is found for many documents at once.
 
 use std::borrow::Cow;
 use std::fmt;
+
+use crate::event::scan::{Marks, find_stop};
 
 /// Deepest nesting of arrays and objects, as in Elasticsearch's own parser.
 pub const MAX_DEPTH: usize = 1000;
@@ -16,6 +18,8 @@ pub const MAX_NUMBER: usize = 1000;
 const MAX_NODES: usize = 16_384;
 /// Pieces kept for one place; documents with more variety than that take the full check.
 const MAX_BRANCHES: usize = 24;
+/// Bytes of a piece that are compared at once.
+const HEAD: usize = 32;
 /// A one in each byte of a word.
 const ONES: u64 = 0x0101_0101_0101_0101;
 /// No node.
@@ -78,7 +82,7 @@ fn problem<T>(at: usize, fault: Fault) -> Checked<T> {
 /// What stands where a skeleton has a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gap {
-    /// A string; its opening quote belongs to the token before.
+    /// The inside of a string: its quotes belong to the pieces around it.
     Text,
     /// Any other value with all that is in it; `depth` counts the objects around it.
     Value { depth: u32 },
@@ -86,9 +90,9 @@ enum Gap {
     End,
 }
 
-/// A piece of a skeleton: everything between one scalar (or array) and the next, such as `,"level":"`.
+/// A piece of a skeleton: everything between one scalar (or array) and the next, such as `","level":"`.
 struct Node {
-    /// The first 32 bytes of `token` in two halves, little-endian, zero beyond its end.
+    /// The first bytes of `token` in two halves, little-endian, zero beyond its end.
     head: [u128; 2],
     /// Ones where `head` counts.
     mask: [u128; 2],
@@ -102,7 +106,7 @@ struct Node {
 
 impl Node {
     fn new(token: &[u8], gap: Gap, sibling: u32) -> Self {
-        let (mut head, mut mask) = ([[0u8; 16]; 2], [[0u8; 16]; 2]);
+        let (mut head, mut mask) = ([[0u8; HEAD / 2]; 2], [[0u8; HEAD / 2]; 2]);
         let slots = head
             .as_flattened_mut()
             .iter_mut()
@@ -120,25 +124,22 @@ impl Node {
         }
     }
 
-    /// Whether `rest` begins with the token.
+    /// Whether the token stands at `pos`.
     #[inline]
-    fn begins(&self, rest: &[u8]) -> bool {
-        let Some(window) = rest.first_chunk::<16>() else {
+    fn stands_at(&self, bytes: &[u8], pos: usize) -> bool {
+        let rest = bytes.get(pos..).unwrap_or_default();
+        let Some(window) = rest.first_chunk::<HEAD>() else {
             return rest.starts_with(&self.token);
         };
-        let differs = (u128::from_le_bytes(*window) ^ self.head[0]) & self.mask[0];
-        differs == 0 && (self.token.len() <= 16 || self.goes_on(rest))
-    }
-
-    /// Whether the token stands there behind its first 16 bytes, too.
-    #[inline]
-    fn goes_on(&self, rest: &[u8]) -> bool {
-        let Some(window) = rest.get(16..).and_then(<[u8]>::first_chunk::<16>) else {
-            return rest.starts_with(&self.token);
+        let (halves, _) = window.as_chunks::<{ HEAD / 2 }>();
+        let [first, second] = halves else {
+            return false;
         };
-        let differs = (u128::from_le_bytes(*window) ^ self.head[1]) & self.mask[1];
+        let differs = ((u128::from_le_bytes(*first) ^ self.head[0]) & self.mask[0])
+            | ((u128::from_le_bytes(*second) ^ self.head[1]) & self.mask[1]);
         differs == 0
-            && (self.token.len() <= 32 || rest.get(32..self.token.len()) == self.token.get(32..))
+            && (self.token.len() <= HEAD
+                || rest.get(HEAD..self.token.len()) == self.token.get(HEAD..))
     }
 }
 
@@ -146,6 +147,10 @@ impl Node {
 pub struct Checker {
     nodes: Vec<Node>,
     root: u32,
+    /// Where strings can end in the lines at hand.
+    marks: Marks,
+    /// Those lines are UTF-8.
+    is_utf8: bool,
 }
 
 impl Default for Checker {
@@ -161,42 +166,65 @@ impl Checker {
         Self {
             nodes: Vec::new(),
             root: NONE,
+            marks: Marks::new(),
+            is_utf8: false,
         }
     }
 
-    /// Checks the document that begins at `at` and ends with its line. Returns the offset behind the newline.
+    /// Looks once over lines whose documents are to be checked next.
+    pub fn begin(&mut self, lines: &[u8]) {
+        self.is_utf8 = self.marks.mark(lines, 0, lines.len())
+            || simdutf8::basic::from_utf8(lines).is_ok();
+    }
+
+    /// Checks the document that begins at `at` of the lines that [`begin`](Self::begin) was given, and ends with its
+    /// line. Returns the offset behind the newline.
     ///
     /// # Errors
     /// The first problem. The line's end is then to be found by the caller.
     #[inline]
-    pub fn document(&mut self, bytes: &[u8], at: usize) -> Result<usize, Problem> {
-        match self.follow(bytes, at) {
+    pub fn document(&mut self, lines: &[u8], at: usize) -> Result<usize, Problem> {
+        match self.follow(lines, at) {
             Some(end) => Ok(end),
-            None => self.check_and_learn(bytes, at),
+            None => self.check_and_learn(lines, at),
         }
     }
 
     /// Checks a document of a known skeleton. `None` says only that it cannot tell.
     fn follow(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        if !self.is_utf8 {
+            return None;
+        }
+        let marks = self.marks.marked();
         let nodes = self.nodes.as_slice();
-        let mut rest = bytes.get(at..)?;
-        let mut index = self.root;
+        let (mut pos, mut first, mut in_string) = (at, self.root, false);
         loop {
-            let mut node = nodes.get(index as usize)?;
-            while !node.begins(rest) {
-                node = nodes.get(node.sibling as usize)?;
+            let mut node = nodes.get(first as usize)?;
+            while !node.stands_at(bytes, pos) {
+                if let Some(sibling) = nodes.get(node.sibling as usize) {
+                    node = sibling;
+                } else if in_string && byte_at(bytes, pos) == b'\\' {
+                    // The string goes on behind the escape.
+                    pos = marks.next(escape(bytes, pos).ok()?);
+                    node = nodes.get(first as usize)?;
+                } else {
+                    return None;
+                }
             }
-            rest = rest.get(node.token.len()..)?;
-            let len = match node.gap {
-                Gap::Text => quick_string(rest)?,
-                Gap::Value { depth } => match quick_number(rest) {
-                    Some(len) => len,
-                    None => value(rest, 0, depth as usize).ok()?,
-                },
-                Gap::End => return Some(bytes.len() - rest.len()),
-            };
-            rest = rest.get(len..)?;
-            index = node.next;
+            pos += node.token.len();
+            in_string = node.gap == Gap::Text;
+            match node.gap {
+                // A closing quote begins the next piece: no other end of a string fits there.
+                Gap::Text => pos = marks.next(pos),
+                Gap::Value { depth } => {
+                    pos = match quick_number(bytes.get(pos..)?) {
+                        Some(len) => pos + len,
+                        None => value(bytes, pos, depth as usize).ok()?,
+                    }
+                }
+                Gap::End => return Some(pos),
+            }
+            first = node.next;
         }
     }
 
@@ -257,7 +285,7 @@ impl Checker {
             }
             before = node;
             pos = value(bytes, pos, depth as usize).unwrap_or(end);
-            token_start = pos;
+            token_start = pos - usize::from(gap == Gap::Text);
         }
     }
 
@@ -361,136 +389,19 @@ fn unexpected<T>(bytes: &[u8], pos: usize) -> Checked<T> {
     )
 }
 
-/// The high bits of the bytes of `word` that end a plain stretch of a string: quote, backslash, control character,
-/// non-ASCII. Only the lowest one is exact, because a borrow can mark bytes above it.
-#[inline]
-fn stops(word: u64) -> u64 {
-    let below_blank = word.wrapping_sub(ONES * 0x20);
-    let quote = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
-    let slash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    (below_blank | quote | slash | word) & (ONES * 0x80)
-}
-
-/// The offset of the first of 16 bytes that ends a plain stretch of a string; `None` when none does.
-#[inline]
-fn first_stop(chunk: &[u8; 16]) -> Option<usize> {
-    let (halves, _) = chunk.as_chunks::<8>();
-    let [low, high] = halves else { return None };
-    let (low, high) = (
-        stops(u64::from_le_bytes(*low)),
-        stops(u64::from_le_bytes(*high)),
-    );
-    // Chosen by arithmetic: where strings end cannot be foretold, and a wrong guess costs more than this.
-    let in_high = u32::from(low == 0);
-    let found = low | (high & u64::from(in_high).wrapping_neg());
-    (found != 0).then(|| (8 * in_high + found.trailing_zeros() / 8) as usize)
-}
-
-/// The offset of the first byte from `pos` on that ends a plain stretch of a string; the end of `bytes` at the latest.
-fn plain_end(bytes: &[u8], pos: usize) -> usize {
-    let mut rest = bytes.get(pos..).unwrap_or_default();
-    let mut windows = 0;
-    while let Some((chunk, behind)) = rest.split_first_chunk::<16>() {
-        if let Some(stop) = first_stop(chunk) {
-            return bytes.len() - rest.len() + stop;
-        }
-        rest = behind;
-        windows += 1;
-        if windows == 3 {
-            rest = skip_plain_blocks(rest);
-        }
-    }
-    short_plain_end(bytes, bytes.len() - rest.len())
-}
-
-/// Skips blocks of 64 bytes in which nothing ends a string; compilers make a few vector instructions of each.
-#[expect(
-    clippy::needless_bitwise_bool,
-    reason = "branches would keep the loop from being vectorised"
-)]
-fn skip_plain_blocks(mut rest: &[u8]) -> &[u8] {
-    while let Some((block, behind)) = rest.split_first_chunk::<64>() {
-        // Signed, so that bytes from 0x80 on count as below the blank too.
-        let stop = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte.cast_signed() < 0x20);
-        if block.iter().fold(false, |any, &byte| any | stop(byte)) {
-            break;
-        }
-        rest = behind;
-    }
-    rest
-}
-
-#[cold]
-#[inline(never)]
-fn short_plain_end(bytes: &[u8], pos: usize) -> usize {
-    let rest = bytes.get(pos..).unwrap_or_default();
-    let found = rest
-        .iter()
-        .position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..));
-    pos + found.unwrap_or(rest.len())
-}
-
-/// The length of the string whose text `rest` begins with, its closing quote included; `None` when it is not valid.
-#[inline]
-fn quick_string(rest: &[u8]) -> Option<usize> {
-    let Some(chunk) = rest.first_chunk::<16>() else {
-        return long_string(rest, 0);
-    };
-    match first_stop(chunk) {
-        Some(stop) if chunk.get(stop) == Some(&b'"') => Some(stop + 1),
-        Some(stop) => long_string(rest, stop),
-        None => long_string(rest, chunk.len()),
-    }
-}
-
-/// The same for any string, of which `from` bytes are known to be plain.
-#[inline(never)]
-fn long_string(rest: &[u8], from: usize) -> Option<usize> {
-    let pos = plain_end(rest, from);
-    if rest.get(pos) == Some(&b'"') {
-        Some(pos + 1)
-    } else {
-        odd_string(rest, 0, pos).ok()
-    }
-}
-
 /// Checks a string from behind its opening quote; returns the offset behind the closing one.
 #[inline]
 fn string(bytes: &[u8], start: usize) -> Checked<usize> {
-    let pos = plain_end(bytes, start);
-    if bytes.get(pos) == Some(&b'"') {
-        Ok(pos + 1)
-    } else {
-        odd_string(bytes, start, pos)
-    }
-}
-
-/// A string with escapes or non-ASCII characters: goes on at `pos`, then checks the UTF-8 of the whole.
-#[inline(never)]
-fn odd_string(bytes: &[u8], start: usize, mut pos: usize) -> Checked<usize> {
-    let mut ascii = true;
+    let mut pos = start;
     loop {
+        pos += find_stop(bytes.get(pos..).unwrap_or_default());
         match byte_at(bytes, pos) {
             b'"' => break,
             b'\\' => pos = escape(bytes, pos)?,
-            0x80.. => {
-                ascii = false;
-                pos += 1;
-            }
-            0..=0x1f => return unexpected(bytes, pos),
-            _ => pos += 1,
-        }
-        // Plain stretches in between are skipped as elsewhere; a stretch of non-ASCII goes byte by byte.
-        if byte_at(bytes, pos) < 0x80 {
-            pos = plain_end(bytes, pos);
+            _ => return unexpected(bytes, pos),
         }
     }
-    let text = bytes.get(start..pos).unwrap_or_default();
-    match if ascii {
-        Ok("")
-    } else {
-        std::str::from_utf8(text)
-    } {
+    match std::str::from_utf8(bytes.get(start..pos).unwrap_or_default()) {
         Ok(_) => Ok(pos + 1),
         Err(error) => problem(start + error.valid_up_to(), Fault::Utf8),
     }

@@ -7,10 +7,13 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use super::*;
 
+fn document(checker: &mut Checker, line: &[u8]) -> Result<usize, Fault> {
+    checker.begin(line);
+    checker.document(line, 0).map_err(|problem| problem.fault)
+}
+
 fn check(line: &[u8]) -> Result<usize, Fault> {
-    Checker::new()
-        .document(line, 0)
-        .map_err(|problem| problem.fault)
+    document(&mut Checker::new(), line)
 }
 
 fn accepts(line: &str) {
@@ -102,10 +105,7 @@ fn faults_are_named() {
 fn learned_shapes_still_see_everything() {
     let mut checker = Checker::new();
     let mut fault = |line: &str| {
-        checker
-            .document(line.as_bytes(), 0)
-            .err()
-            .map(|problem| problem.fault)
+        document(&mut checker, line.as_bytes()).err()
     };
     for _ in 0..2 {
         assert_eq!(fault("{\"a\":1,\"b\":{\"c\":2,\"d\":3},\"e\":4}\n"), None);
@@ -124,6 +124,12 @@ fn learned_shapes_still_see_everything() {
             Some(Fault::MetadataField)
         );
         assert_eq!(fault("{\"a\":1,\"b\""), Some(Fault::Incomplete));
+        assert_eq!(fault("{\"a\":1\t,\"t\":\"x\"\t}\n"), None);
+        assert_eq!(fault("{\"a\":1\\n\t,\"t\":\"x\"\t}\n"), Some(Fault::Syntax));
+        assert_eq!(fault("{\"a\":1\t,\"t\":\"x\"\\n\t}\n"), Some(Fault::Syntax));
+        assert_eq!(fault("{\"a\":1\t,\"t\":\"\\\\\\\"\\u00e9\"\t}\n"), None);
+        assert_eq!(fault("{\"a\":1\t,\"t\":\"\\u00g9\"\t}\n"), Some(Fault::Syntax));
+        assert_eq!(fault("{\"a\":1\t,\"t\":\"a\tb\"\t}\n"), Some(Fault::Syntax));
     }
 }
 
@@ -132,21 +138,16 @@ fn shapes_are_bounded() {
     let mut checker = Checker::new();
     for number in 0..20_000 {
         let line = format!("{{\"a\":1,\"key{number}\":{{\"x{number}\":1}}}}\n");
-        assert_eq!(checker.document(line.as_bytes(), 0), Ok(line.len()));
+        assert_eq!(document(&mut checker, line.as_bytes()), Ok(line.len()));
         assert!(checker.nodes.len() <= MAX_NODES + 1);
     }
     let wide: String = (0..3000).map(|n| format!("\"k{n}\":{n},")).collect();
     assert_eq!(
-        checker
-            .document(format!("{{{wide}\"z\":0}}").as_bytes(), 0)
-            .map_err(|p| p.fault)
-            .map(|_| ()),
+        document(&mut checker, format!("{{{wide}\"z\":0}}").as_bytes()).map(|_| ()),
         Ok(())
     );
     assert_eq!(
-        checker
-            .document(format!("{{{wide}\"k7\":0}}").as_bytes(), 0)
-            .map_err(|p| p.fault),
+        document(&mut checker, format!("{{{wide}\"k7\":0}}").as_bytes()),
         Err(Fault::DuplicateKey)
     );
 }
@@ -155,6 +156,7 @@ fn shapes_are_bounded() {
 fn documents_are_found_behind_each_other() {
     let lines = b"{\"a\":1}\n{\"a\":\"a longer one than before\"} \n{}\n";
     let mut checker = Checker::new();
+    checker.begin(lines);
     let first = checker.document(lines, 0).unwrap();
     let second = checker.document(lines, first).unwrap();
     assert_eq!(
@@ -316,7 +318,7 @@ fn mutants_are_judged_as_by_serde_json() {
         let want = oracle_accepts(&line);
         line.push(b'\n');
         let text = String::from_utf8_lossy(&line);
-        let (cold, warm) = (Checker::new().document(&line, 0), warm.document(&line, 0));
+        let (cold, warm) = (check(&line), document(&mut warm, &line));
         assert_eq!(cold.is_ok(), want, "cold: {text} {cold:?}");
         assert_eq!(warm.is_ok(), want, "warm: {text} {warm:?}");
         assert!(!want || warm == Ok(line.len()));

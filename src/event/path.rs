@@ -296,6 +296,7 @@ impl Batch {
             return;
         }
         let hash = super::batch::hash(text);
+        self.list_fields(id);
         match self.find_overflow(id, self.bytes(name)) {
             Some(at) => self.put_overflow(id, at, value),
             None => {

@@ -211,6 +211,7 @@ impl BulkCheck {
     /// Checks whole lines.
     fn lines(&mut self, store: &Store, lines: &[u8]) {
         let mut known = store.ids();
+        self.checker.begin(lines);
         let mut pos = 0;
         while pos < lines.len() && self.refusal.is_none() {
             self.line += 1;

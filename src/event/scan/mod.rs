@@ -34,6 +34,7 @@ use std::fmt;
 
 pub use duplicates::{KeyScratch, has_duplicate_keys_deep};
 pub(crate) use number::hex_unit;
+pub(crate) use stops::Marks;
 pub use stops::find_stop;
 pub use valid::{elements_of_valid, fields_of_valid};
 pub use walk::{leading_kind, validate_value, walk_array, walk_object};

@@ -38,13 +38,13 @@ struct Found {
 /// After [`mark`](Marks::mark) of a record of `len` bytes the bits from `len` to at least `len + 64` are set, so that a
 /// search always ends.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     level: Level,
     bits: Vec<u8>,
 }
 
 impl Marks {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             level: Level::best(),
             bits: Vec::new(),
@@ -62,7 +62,7 @@ impl Marks {
 
     /// Marks `buf[start..end]` and tells whether all of it is ASCII. The caller has checked the range.
     #[inline]
-    pub(super) fn mark(&mut self, buf: &[u8], start: usize, end: usize) -> bool {
+    pub(crate) fn mark(&mut self, buf: &[u8], start: usize, end: usize) -> bool {
         let needed = (end - start) / STEP * 8 + 16;
         if self.bits.len() < needed {
             self.bits.resize(needed, 0);
@@ -77,14 +77,14 @@ impl Marks {
 
     /// What the last [`mark`](Marks::mark) wrote.
     #[inline]
-    pub(super) fn marked(&self) -> Marked<'_> {
+    pub(crate) fn marked(&self) -> Marked<'_> {
         Marked(&self.bits)
     }
 }
 
 /// The marks of one record.
 #[derive(Clone, Copy)]
-pub(super) struct Marked<'a>(&'a [u8]);
+pub(crate) struct Marked<'a>(&'a [u8]);
 
 impl Marked<'_> {
     /// The marks from `from` on, that of `from` lowest: those of 57 bytes at least.
@@ -97,7 +97,7 @@ impl Marked<'_> {
 
     /// The first stop at or after `from`, or the record's length when there is none.
     #[inline(always)]
-    pub(super) fn next(self, mut from: usize) -> usize {
+    pub(crate) fn next(self, mut from: usize) -> usize {
         loop {
             let marks = self.from(from);
             if marks != 0 {
