@@ -1,6 +1,7 @@
 //! `logmill loadtest`: what an event costs on this machine, with every document accounted for.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -21,7 +22,7 @@ pub(super) fn command() -> Command {
             Arg::new("smoke")
                 .long("smoke")
                 .num_args(0)
-                .required(true)
+                .required_unless_present("write")
                 .help("A short measurement against the built-in sink (the only one there is)"),
         )
         .arg(
@@ -43,6 +44,14 @@ pub(super) fn command() -> Command {
                 .num_args(0)
                 .help("Print the result as one JSON object"),
         )
+        .arg(
+            Arg::new("write")
+                .long("write")
+                .hide(true)
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("Only write the lines, the config and the database to this folder"),
+        )
 }
 
 pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
@@ -59,6 +68,10 @@ pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
         seconds: matches.get_one("seconds").copied(),
         workers: matches.get_one("workers").copied().unwrap_or(2),
     };
+    if let Some(folder) = matches.get_one::<PathBuf>("write") {
+        loadtest::write(options.scenario, options.events, folder)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = loadtest::run(&options)?;
     if matches.get_flag("json") {
         println!(

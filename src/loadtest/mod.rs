@@ -155,6 +155,34 @@ pub fn run(options: &Options) -> Result<Report, String> {
     Ok(report(options, &written, &runs, &counted))
 }
 
+/// Writes what a run would need into a folder, for programs that measure by themselves: `lines.log`, `city.mmdb`,
+/// `load.conf`, whose sink is the variable `LOGMILL_SINK`, and `expected.json` with the documents per index.
+///
+/// # Errors
+/// A sentence, when the folder or a file cannot be written.
+pub fn write(scenario: Scenario, events: u64, folder: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("cannot write to {}: {error}", folder.display());
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let folder = std::fs::canonicalize(folder).map_err(failed)?;
+    let input = folder.join("lines.log");
+    let written = scenario.write(&input, events).map_err(failed)?;
+    let (database, _) = database(&folder)?;
+    let config = scenario.config(Places {
+        input: &input,
+        completed: &folder.join("completed.log"),
+        database: &database,
+        url: "${LOGMILL_SINK}",
+    });
+    std::fs::write(folder.join("load.conf"), config).map_err(failed)?;
+    let expected = serde_json::json!({
+        "events": events,
+        "bytes": written.bytes,
+        "indices": written.indices,
+        "known_addresses": written.known_addresses,
+    });
+    std::fs::write(folder.join("expected.json"), expected.to_string()).map_err(failed)
+}
+
 /// The database of `GEOIP_CITY_DB`, or an invented one (and true).
 fn database(folder: &Path) -> Result<(PathBuf, bool), String> {
     if let Some(given) = std::env::var_os("GEOIP_CITY_DB").filter(|given| !given.is_empty()) {
