@@ -4,7 +4,7 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit lint fmt docs notices geoip loadtest bench clean
+.PHONY: help build demo test unit lint fmt docs notices geoip loadtest bench peers fuzz clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ geoip: ## A free (CC0) country database for geoip, through npm
 
 bench loadtest: build ## A short measurement: JSON events against the built-in sink
 	$(TARGET)/release/logmill loadtest --smoke
+
+peers: build ## CPU per event beside rsyslog and syslog-ng (PEERS="--rounds 1 --check"; see benches/peers/)
+	benches/peers/run $(PEERS)
+
+fuzz: ## The differential tests for longer: LOGMILL_FUZZ_SECONDS each (300), from LOGMILL_SEED (the time)
+	scripts/fuzz
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -1,7 +1,7 @@
 //! The JSON pass against `serde_json`: seeded mutants of varied documents must be accepted by both or by neither, and
 //! read alike.
 //!
-//! `LOGMILL_MUTANTS` says how many (default 1,000,000), `LOGMILL_SEED` which (default 1).
+//! 1,000,000 mutants, or those of `LOGMILL_FUZZ_SECONDS`; `LOGMILL_SEED` says which (see `differential`).
 //!
 //! Where the two differ on purpose the comparison is made equal: `serde_json` stops at a depth of 127, so the pass is
 //! given that limit; it writes exponents as `e+5`, so number texts are compared in that form. Half surrogate pairs are
@@ -9,9 +9,11 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "test texts are short")]
 
-use std::env;
+mod differential;
+
 use std::thread;
 
+use differential::{Random, Rounds, seed};
 use logmill::event::scan::shape::{At, Shapes, Spot};
 use logmill::event::scan::{
     JsonError, KeyScratch, Limits, RawField, RawKind, Scanner, Stretch, elements_of_valid,
@@ -29,34 +31,6 @@ const LIMITS: Limits = Limits {
 
 /// Records that share one block.
 const RECORDS: usize = 50;
-
-/// The tests' random numbers: xorshift, the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 {
-            0
-        } else {
-            (self.next() % bound as u64) as usize
-        }
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
-        from[self.below(from.len())]
-    }
-}
 
 /// Documents of the kinds that come by, and of each corner of the grammar.
 fn corpus() -> Vec<Vec<u8>> {
@@ -162,7 +136,7 @@ fn mutate(random: &mut Random, corpus: &[Vec<u8>], document: &mut Vec<u8>) {
             let there = random.below(document.len() + 1);
             document.splice(there..there, piece);
         }
-        6 if random.below(4) == 0 => document.truncate(at),
+        6 if random.once_in(4) => document.truncate(at),
         6 => drop(document.splice(at..to, random.pick(PIECES).iter().copied())),
         7 => {
             let other = &corpus[random.below(corpus.len())];
@@ -431,8 +405,11 @@ fn compare(pass: &mut Pass, block: &[u8], start: usize, end: usize) -> bool {
     }
 }
 
-/// Compares `count` mutants; how many of them were valid.
-fn run(seed: u64, count: usize) -> usize {
+/// Mutants of one worker's share that are compared before it looks at the clock.
+const ROUND: usize = 10_000;
+
+/// Compares mutants, [`RECORDS`] to a block; how many there were, and how many of them were valid.
+fn run(seed: u64, mut rounds: Rounds) -> (usize, usize) {
     let corpus = corpus();
     let mut random = Random::new(seed);
     let fresh = |round: usize| {
@@ -443,78 +420,68 @@ fn run(seed: u64, count: usize) -> usize {
         }
     };
     let mut pass = Pass::new(fresh(0));
-    let mut rounds = 0;
+    let mut round = 0;
     let mut block = Vec::new();
     let mut records = Vec::new();
     let mut document = Vec::new();
-    let (mut valid, mut left) = (0, count);
-    while left > 0 {
-        block.clear();
-        records.clear();
-        for _ in 0..RECORDS.min(left) {
-            document.clone_from(&corpus[random.below(corpus.len())]);
-            for _ in 0..=random.below(3) {
-                mutate(&mut random, &corpus, &mut document);
+    let (mut valid, mut count) = (0, 0);
+    while rounds.another() {
+        round += 1;
+        pass.shapes = fresh(round);
+        for _ in 0..ROUND / RECORDS {
+            block.clear();
+            records.clear();
+            for _ in 0..RECORDS {
+                document.clone_from(&corpus[random.below(corpus.len())]);
+                for _ in 0..=random.below(3) {
+                    mutate(&mut random, &corpus, &mut document);
+                }
+                let start = block.len();
+                block.extend_from_slice(&document);
+                records.push((start, block.len()));
+                // What stands between records must not matter either.
+                block.push(
+                    *random
+                        .pick(&[b"\n", b"\n", b"\n", b"\"", b"\\", b"1", b"\xFF"])
+                        .first()
+                        .unwrap_or(&b'\n'),
+                );
             }
-            let start = block.len();
-            block.extend_from_slice(&document);
-            records.push((start, block.len()));
-            // What stands between records must not matter either.
-            block.push(
-                *random
-                    .pick(&[b"\n", b"\n", b"\n", b"\"", b"\\", b"1", b"\xFF"])
-                    .first()
-                    .unwrap_or(&b'\n'),
-            );
+            count += records.len();
+            valid += records
+                .iter()
+                .filter(|(start, end)| compare(&mut pass, &block, *start, *end))
+                .count();
         }
-        left -= records.len();
-        rounds += 1;
-        if rounds % 200 == 0 {
-            pass.shapes = fresh(rounds / 200);
-        }
-        valid += records
-            .iter()
-            .filter(|(start, end)| compare(&mut pass, &block, *start, *end))
-            .count();
     }
     assert!(
         pass.shaped > valid / 20,
         "{} of {valid} valid records had a known shape",
         pass.shaped
     );
-    valid
-}
-
-fn from_env(name: &str, default: u64) -> u64 {
-    env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
+    (count, valid)
 }
 
 #[test]
 fn mutants_are_read_as_serde_json_reads_them() {
-    let count =
-        usize::try_from(from_env("LOGMILL_MUTANTS", 1_000_000)).expect("a count of mutants");
-    let seed = from_env("LOGMILL_SEED", 1);
     let threads = thread::available_parallelism()
         .map_or(1, usize::from)
         .min(8);
-    let valid: usize = thread::scope(|scope| {
+    let rounds = (1_000_000 / ROUND).div_ceil(threads) as u64;
+    let (count, valid) = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|worker| {
-                let share = count / threads + usize::from(worker < count % threads);
-                scope.spawn(move || run(seed * 1_000 + worker as u64, share))
+                scope.spawn(move || run(seed() * 1_000 + worker as u64, Rounds::new(rounds)))
             })
             .collect();
         workers
             .into_iter()
             .map(|worker| worker.join().expect("a worker found a difference"))
-            .sum()
+            .fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     });
     println!("{valid} of {count} mutants are valid");
     assert!(
-        count < 1_000 || valid * 20 > count,
+        valid * 20 > count,
         "too few valid mutants to prove anything: {valid} of {count}"
     );
 }
