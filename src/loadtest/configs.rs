@@ -134,7 +134,7 @@ pub fn whole(codec: &str, filters: &str, index: &str, places: Places<'_>, output
 }
 
 /// The place of an address, as far as maps and tables need it.
-const SHORT: &str = "\n      fields => [ \"city_name\", \"region_name\", \"country_name\", \"country_code2\", \"location\" ]\n      tag_on_failure => [ ]";
+const SHORT: &str = "\n      fields => [ \"city_name\", \"region_name\", \"country_name\", \"country_code2\", \"continent_code\", \"location\" ]\n      tag_on_failure => [ ]";
 
 fn geoip(database: &Path, source: &str, more: &str) -> String {
     format!(
@@ -216,7 +216,7 @@ fn general(database: &Path) -> String {
       source => "source_ip"
       target => "source"
       database => "{}"
-      fields => [ "city_name", "region_name", "country_name", "country_code2", "location" ]
+      fields => [ "city_name", "region_name", "country_name", "country_code2", "continent_code", "location" ]
       tag_on_failure => [ ]
     }}
     if [source][geo][country_iso_code] {{
