@@ -200,7 +200,9 @@ fn general(database: &Path) -> String {
   }} else {{
     mutate {{ replace => {{ "[@metadata][family]" => "logs" }} }}
   }}
-  if [status] >= 500 {{
+  if ![status] {{
+    mutate {{ add_field => {{ "[event][outcome]" => "unknown" }} }}
+  }} else if [status] >= 500 {{
     mutate {{ add_tag => [ "server_error" ] add_field => {{ "[event][outcome]" => "failure" }} }}
   }} else if [status] >= 400 {{
     mutate {{ add_tag => [ "client_error" ] add_field => {{ "[event][outcome]" => "failure" }} }}
@@ -231,10 +233,9 @@ fn general(database: &Path) -> String {
   if [message] =~ "^Refused" or "client_error" in [tags] {{
     mutate {{ add_field => {{ "[event][kind]" => "alert" }} }}
   }}
-  if [duration_ms] > 800 {{
+  if [duration_ms] and [duration_ms] > 800 {{
     mutate {{ add_tag => [ "slow" ] }}
   }}
-  mutate {{ strip => [ "message" ] }}
   mutate {{ remove_field => [ "source_ip", "host" ] }}
 "#,
         database.display()

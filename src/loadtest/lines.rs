@@ -261,7 +261,7 @@ impl Lines {
                 out.push(b'}');
             }
             5 => out.extend_from_slice(
-                br#"types", "component": {"a": [1]}, "source_ip": {"b": 2}, "status": [[]]}"#,
+                br#"types", "component": {"a": [1]}, "source_ip": {"b": 2}, "user": [[]]}"#,
             ),
             6 => out.extend_from_slice(br#"time", "timestamp": "99999-99-99T99:99:99Z"}"#),
             7 => out.extend_from_slice(
