@@ -36,7 +36,23 @@ fn every_scenario_ships_every_event() {
         if !run["geoip_hits_expected"].is_null() {
             assert_eq!(run["geoip_hits"], run["geoip_hits_expected"], "{result}");
         }
-        assert!(run["allocations_per_event"].is_number(), "{result}");
+        assert!(run["events"].as_u64().unwrap() >= 3000, "{result}");
+        for figure in [
+            "events_per_second",
+            "mb_per_second_in",
+            "mb_per_second_out",
+            "line_bytes",
+            "body_bytes",
+            "shipper_peak_rss_bytes",
+            "sink_peak_rss_bytes",
+        ] {
+            let is_there = run[figure].as_f64().is_some_and(|figure| figure > 0.0);
+            assert!(is_there, "{figure} in {result}");
+        }
+        for figure in ["total_cpu_us_per_event", "allocations_per_event"] {
+            assert!(run[figure].is_number(), "{figure} in {result}");
+        }
+        assert!(!result["config"].as_str().unwrap().is_empty());
     }
 }
 

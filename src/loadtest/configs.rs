@@ -134,7 +134,7 @@ pub fn whole(codec: &str, filters: &str, index: &str, places: Places<'_>, output
 }
 
 /// The place of an address, as far as maps and tables need it.
-const SHORT: &str = "\n      fields => [ \"city_name\", \"region_name\", \"country_name\", \"country_code2\", \"location\" ]\n      tag_on_failure => [ ]";
+const SHORT: &str = "\n      fields => [ \"city_name\", \"region_name\", \"country_name\", \"country_code2\", \"continent_code\", \"location\" ]\n      tag_on_failure => [ ]";
 
 fn geoip(database: &Path, source: &str, more: &str) -> String {
     format!(
@@ -200,7 +200,9 @@ fn general(database: &Path) -> String {
   }} else {{
     mutate {{ replace => {{ "[@metadata][family]" => "logs" }} }}
   }}
-  if [status] >= 500 {{
+  if ![status] {{
+    mutate {{ add_field => {{ "[event][outcome]" => "unknown" }} }}
+  }} else if [status] >= 500 {{
     mutate {{ add_tag => [ "server_error" ] add_field => {{ "[event][outcome]" => "failure" }} }}
   }} else if [status] >= 400 {{
     mutate {{ add_tag => [ "client_error" ] add_field => {{ "[event][outcome]" => "failure" }} }}
@@ -216,7 +218,7 @@ fn general(database: &Path) -> String {
       source => "source_ip"
       target => "source"
       database => "{}"
-      fields => [ "city_name", "region_name", "country_name", "country_code2", "location" ]
+      fields => [ "city_name", "region_name", "country_name", "country_code2", "continent_code", "location" ]
       tag_on_failure => [ ]
     }}
     if [source][geo][country_iso_code] {{
@@ -231,10 +233,9 @@ fn general(database: &Path) -> String {
   if [message] =~ "^Refused" or "client_error" in [tags] {{
     mutate {{ add_field => {{ "[event][kind]" => "alert" }} }}
   }}
-  if [duration_ms] > 800 {{
+  if [duration_ms] and [duration_ms] > 800 {{
     mutate {{ add_tag => [ "slow" ] }}
   }}
-  mutate {{ strip => [ "message" ] }}
   mutate {{ remove_field => [ "source_ip", "host" ] }}
 "#,
         database.display()

@@ -146,8 +146,26 @@ struct Notes {
 #[derive(Default)]
 struct Found {
     histogram: Histogram,
-    answered: u64,
+    /// Documents of each answer and when it came, where the lines do not tell their numbers.
+    answers: Vec<(u64, Instant)>,
     trouble: Option<String>,
+}
+
+impl Found {
+    /// Takes the n-th document for that of the n-th line. Where filters drop or split events, all lines become as
+    /// many documents as each other.
+    fn settle(&mut self, schedule: &Schedule, lines: u64) {
+        let all: u64 = self.answers.iter().map(|(documents, _)| documents).sum();
+        let mut number = 0_u64;
+        for (documents, at) in std::mem::take(&mut self.answers) {
+            for _ in 0..documents {
+                let line = u128::from(number) * u128::from(lines) / u128::from(all.max(1));
+                let line = u64::try_from(line).unwrap_or(u64::MAX);
+                self.histogram.add(schedule.age_micros(line, at));
+                number += 1;
+            }
+        }
+    }
 }
 
 /// A relay that listens for the shipper and hands everything on.
@@ -188,14 +206,17 @@ impl Relay {
         let _ = self.notes.schedule.set(schedule);
     }
 
-    /// What was found.
+    /// What was found, after so many lines.
     ///
     /// # Errors
     /// A sentence, when the requests could not be read.
-    pub fn end(&self) -> Result<Latency, String> {
-        let found = crate::lock(&self.notes.found);
+    pub fn end(&self, lines: u64) -> Result<Latency, String> {
+        let mut found = crate::lock(&self.notes.found);
         if let Some(trouble) = &found.trouble {
             return Err(trouble.clone());
+        }
+        if let Some(schedule) = self.notes.schedule.get() {
+            found.settle(schedule, lines);
         }
         let histogram = &found.histogram;
         Ok(Latency {
@@ -398,11 +419,7 @@ impl Scan {
                 found.histogram.add(schedule.age_micros(line, now));
             }
         } else {
-            for _ in 0..newlines / 2 {
-                let line = found.answered;
-                found.histogram.add(schedule.age_micros(line, now));
-                found.answered += 1;
-            }
+            found.answers.push((newlines / 2, now));
         }
     }
 }
@@ -468,6 +485,22 @@ mod tests {
             assert_eq!(scan.lines, [7], "pieces of {size}");
             assert_eq!((scan.newlines, scan.trouble), (2, None));
         }
+    }
+
+    #[test]
+    fn documents_that_filters_dropped_do_not_make_others_late() {
+        let start = Instant::now();
+        let schedule = Schedule { start, rate: 1000 };
+        let mut found = Found::default();
+        for batch in 1..=10_u64 {
+            // Half of the hundred lines of each tenth of a second are dropped; the others come at its end.
+            found
+                .answers
+                .push((50, start + Duration::from_millis(100 * batch)));
+        }
+        found.settle(&schedule, 1000);
+        assert_eq!(found.histogram.total(), 500);
+        assert!(found.histogram.max_ms() <= 100.0);
     }
 
     #[test]

@@ -47,12 +47,12 @@ const ACTIONS: [&str; 6] = [
     "delete_draft",
 ];
 const MESSAGES: [&str; 6] = [
-    "Request handed on to the planner, cache=warm mode=fast",
-    "Answer from four memories, cache=cold mode=deep",
-    "Refused: no permit for that, gate=front rule=41",
-    "The second look-up answered at last, cache=cold",
-    "Session renewed for half an hour, mode=slide",
-    "Answer at third attempt, upstream=b tries=3",
+    "Requests handed on to the planners, cache=warm mode=fast",
+    "Answers from four memories: cache=cold mode=deep",
+    "Refused: no permit for that one, gate=front rule=41",
+    "The second look-up answered at last: cache=cold x",
+    "Sessions renewed for half an hour, mode=slides",
+    "Answers at third attempts, upstream=b tries=3",
 ];
 const CODES: [&str; 5] = [
     "AUTH_SUCCESS",
@@ -261,7 +261,7 @@ impl Lines {
                 out.push(b'}');
             }
             5 => out.extend_from_slice(
-                br#"types", "component": {"a": [1]}, "source_ip": {"b": 2}, "status": [[]]}"#,
+                br#"types", "component": {"a": [1]}, "source_ip": {"b": 2}, "user": [[]]}"#,
             ),
             6 => out.extend_from_slice(br#"time", "timestamp": "99999-99-99T99:99:99Z"}"#),
             7 => out.extend_from_slice(

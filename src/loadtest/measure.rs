@@ -391,7 +391,7 @@ impl Measurement<'_> {
         }
         // The answer to the last request passes the relay after the sink has counted it.
         std::thread::sleep(POLL * 5);
-        let mut latency = relay.end()?;
+        let mut latency = relay.end(events)?;
         latency.writer_late_ms = feed.late_ms();
         let result = Run {
             events,
