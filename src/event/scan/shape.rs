@@ -175,7 +175,7 @@ pub struct Shapes {
     nodes: Vec<Node>,
     literals: Vec<u8>,
     root: u32,
-    shapes: Vec<Box<[ShapeField]>>,
+    known: Vec<Box<[ShapeField]>>,
     /// Records looked at in this window, and those of a known shape.
     looked: u32,
     found: u32,
@@ -194,7 +194,7 @@ impl Shapes {
             nodes: Vec::new(),
             literals: Vec::new(),
             root: NONE,
-            shapes: Vec::new(),
+            known: Vec::new(),
             looked: 0,
             found: 0,
             pause: 0,
@@ -215,19 +215,19 @@ impl Shapes {
     /// The top-level fields of a shape, in their order; their names differ.
     #[must_use]
     pub fn fields(&self, shape: ShapeId) -> &[ShapeField] {
-        self.shapes.get(shape as usize).map_or(&[], |fields| fields)
+        self.known.get(shape as usize).map_or(&[], |fields| fields)
     }
 
     /// How many shapes are known; their numbers are below.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shapes.len()
+        self.known.len()
     }
 
     /// True before the first was learned.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.shapes.is_empty()
+        self.known.is_empty()
     }
 
     /// Forgets what was learned where that no longer serves; true when it did. Numbers of shapes mean nothing then.
@@ -246,7 +246,7 @@ impl Shapes {
         }
         self.nodes.clear();
         self.literals.clear();
-        self.shapes.clear();
+        self.known.clear();
         self.root = NONE;
         self.full = false;
         true
@@ -352,7 +352,7 @@ impl Shapes {
                         (escaped(text, to)?, RawKind::EscStr)
                     }
                 }
-                Then::Bare => bare(text, from, &self.limits)?,
+                Then::Bare => bare(text, from, self.limits)?,
                 Then::End(shape) => {
                     let valid = high == 0 || simdutf8::basic::from_utf8(&buf[start..end]).is_ok();
                     return valid.then_some((shape, count));
@@ -395,14 +395,14 @@ impl Shapes {
             let node = self.nodes.get(at as usize)?;
             let head = &node.head[..STEP.min(node.len as usize)];
             if text.get(pos..pos + head.len()) == Some(head) && self.fits(text, pos, node) {
-                self.to_front(parent, before, at);
+                self.put_first(parent, before, at);
                 return Some(at);
             }
             (before, at) = (at, node.sibling);
         }
     }
 
-    fn to_front(&mut self, parent: u32, before: u32, at: u32) {
+    fn put_first(&mut self, parent: u32, before: u32, at: u32) {
         let next = self.nodes[at as usize].sibling;
         self.nodes[before as usize].sibling = next;
         let first = match self.nodes.get_mut(parent as usize) {
@@ -428,7 +428,7 @@ impl Shapes {
         for (number, (literal, quoted)) in learned.literals.iter().enumerate() {
             let then = match quoted {
                 _ if number + 1 == learned.literals.len() => {
-                    Then::End(u32::try_from(self.shapes.len()).unwrap_or(NONE))
+                    Then::End(u32::try_from(self.known.len()).unwrap_or(NONE))
                 }
                 true => Then::Text,
                 false => Then::Bare,
@@ -440,8 +440,8 @@ impl Shapes {
         }
         // A shape that is known was missed only by its values, as an end of the record in the wrong place.
         if fresh {
-            self.shapes.push(learned.fields.into());
-            self.full |= self.shapes.len() >= MAX_SHAPES;
+            self.known.push(learned.fields.into());
+            self.full |= self.known.len() >= MAX_SHAPES;
         }
     }
 
@@ -510,9 +510,9 @@ fn escaped(text: &[u8], mut stop: usize) -> Option<usize> {
 
 /// The end of the number or word that begins at `from`.
 #[inline(never)]
-fn bare(text: &[u8], from: usize, limits: &Limits) -> Option<(usize, RawKind)> {
+fn bare(text: &[u8], from: usize, limits: Limits) -> Option<(usize, RawKind)> {
     match text.get(from)? {
-        b'-' | b'0'..=b'9' => number(text, from, limits).ok(),
+        b'-' | b'0'..=b'9' => number(text, from, &limits).ok(),
         _ => word(text, from),
     }
     .map(|(kind, to)| (to, kind))
@@ -523,6 +523,26 @@ struct Learned {
     /// The literals, as bounds in the record; whether a string follows.
     literals: Vec<(std::ops::Range<usize>, bool)>,
     fields: Vec<ShapeField>,
+}
+
+/// A top-level field whose end is still to come.
+struct Begun {
+    name: Box<[u8]>,
+    from: Place,
+    /// Of an object or array: which of the two, and its beginning.
+    kind: RawKind,
+    value: Place,
+}
+
+impl Begun {
+    fn ended(self, to: Place, value: At) -> ShapeField {
+        ShapeField {
+            name: self.name,
+            from: self.from,
+            to,
+            value,
+        }
+    }
 }
 
 /// Takes a valid record apart.
@@ -550,18 +570,17 @@ impl<'a> Reader<'a> {
         // Closing brackets awaited; true where a key comes next.
         let mut open: Vec<u8> = Vec::new();
         let mut key_next = false;
-        // Name, beginning, and what is known of the value of the top-level field being read.
-        let mut field: Option<(Box<[u8]>, Place, Option<(RawKind, Place)>)> = None;
+        let mut field: Option<Begun> = None;
         while let Some(&byte) = self.text.get(self.pos) {
             match byte {
                 b'{' | b'[' => {
-                    if let (1, Some((_, _, nested))) = (open.len(), &mut field) {
-                        let kind = if byte == b'{' {
+                    if let (1, Some(begun)) = (open.len(), &mut field) {
+                        begun.kind = if byte == b'{' {
                             RawKind::Object
                         } else {
                             RawKind::Array
                         };
-                        *nested = Some((kind, self.place()));
+                        begun.value = self.place();
                     }
                     open.push(byte + 2);
                     key_next = byte == b'{';
@@ -571,20 +590,15 @@ impl<'a> Reader<'a> {
                     open.pop()?;
                     self.pos += 1;
                     if open.len() == 1
-                        && let Some((name, from, Some((kind, nested)))) = field.take()
+                        && let Some(begun) = field.take()
                     {
                         let to = self.place();
                         let value = At::Nested {
-                            kind,
-                            from: nested,
+                            kind: begun.kind,
+                            from: begun.value,
                             to,
                         };
-                        self.fields.push(ShapeField {
-                            name,
-                            from,
-                            to,
-                            value,
-                        });
+                        self.fields.push(begun.ended(to, value));
                     }
                 }
                 b',' => {
@@ -599,24 +613,25 @@ impl<'a> Reader<'a> {
                     let from = self.place();
                     let name = self.key()?;
                     if open.len() == 1 {
-                        field = Some((name.into(), from, None));
+                        field = Some(Begun {
+                            name: name.into(),
+                            from,
+                            kind: RawKind::Null,
+                            value: from,
+                        });
                     }
                 }
                 byte if super::walk::is_blank(byte) => self.pos += 1,
                 byte => {
                     let number = self.value(byte == b'"')?;
                     if open.len() == 1
-                        && let Some((name, from, _)) = field.take()
+                        && let Some(begun) = field.take()
                     {
-                        self.fields.push(ShapeField {
-                            name,
-                            from,
-                            to: Place {
-                                after: number + 1,
-                                delta: u32::from(byte == b'"'),
-                            },
-                            value: At::Spot(number),
-                        });
+                        let to = Place {
+                            after: number + 1,
+                            delta: u32::from(byte == b'"'),
+                        };
+                        self.fields.push(begun.ended(to, At::Spot(number)));
                     }
                 }
             }

@@ -286,7 +286,7 @@ fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
         #[allow(clippy::cast_possible_truncation, reason = "the four bytes at hand")]
         let word = (bytes >> (8 * start)) as u32;
         // The digits move up to the end, and zeros come in before them.
-        let word = word << (8 * (4 - (digits & 3)) & 31) & 0x0F0F_0F00;
+        let word = (word << ((8 * (4 - (digits & 3))) & 31)) & 0x0F0F_0F00;
         let number = (word >> 24) + (word >> 16 & 15) * 10 + (word >> 8 & 15) * 100;
         let least = [0, 0, 10, 100][(digits & 3) as usize];
         good &= (least..=255).contains(&number);
@@ -304,7 +304,7 @@ const ZEROS: u128 = 0x3030_3030_3030_3030_3030_3030_3030_3030;
 fn flags(bytes: u128, add: u8) -> u32 {
     const TOPS: u64 = 0x8080_8080_8080_8080;
     let half = |half: u64| {
-        let tops = ((half & !TOPS) + u64::from(add) * (TOPS >> 7) | half) & TOPS;
+        let tops = (((half & !TOPS) + u64::from(add) * (TOPS >> 7)) | half) & TOPS;
         (tops >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
     };
     #[allow(
