@@ -54,6 +54,8 @@ pub struct Keys {
     meta: FxHashMap<Box<[u8]>, Slot>,
     names: Vec<KeyName>,
     text: Vec<u8>,
+    /// Names below the top level, as constants.
+    nested: FxHashMap<Box<[u8]>, super::Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +80,8 @@ pub(crate) enum Root {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Seg {
     pub key: Box<[u8]>,
+    /// The name as a constant of the plan; absent in a path that was compiled while events run.
+    pub name: super::Value,
     pub index: Option<i64>,
 }
 
@@ -156,6 +160,7 @@ impl Keys {
             meta: FxHashMap::default(),
             names: Vec::new(),
             text: Vec::new(),
+            nested: FxHashMap::default(),
         };
         for name in WELL_KNOWN {
             keys.intern(name.as_bytes());
@@ -287,7 +292,7 @@ impl Keys {
             if let Some((second, rest)) = below.split_first() {
                 return Path {
                     root: Root::Slot(self.intern_meta(second.as_bytes())),
-                    rest: segs(rest),
+                    rest: self.constant_segs(rest),
                 };
             }
             return Path {
@@ -297,7 +302,7 @@ impl Keys {
         }
         Path {
             root: Root::Slot(self.intern(first.as_bytes())),
-            rest: segs(below),
+            rest: self.constant_segs(below),
         }
     }
 
@@ -335,6 +340,21 @@ impl Keys {
         }
     }
 
+    fn constant_segs(&mut self, names: &[String]) -> Box<[Seg]> {
+        let mut segs = segs(names);
+        for seg in &mut segs {
+            seg.name = match self.nested.get(&seg.key) {
+                Some(name) => *name,
+                None => {
+                    let name = self.constant(&seg.key);
+                    self.nested.insert(seg.key.clone(), name);
+                    name
+                }
+            };
+        }
+        segs
+    }
+
     /// Puts a constant text into the plan's space.
     pub fn constant(&mut self, text: &[u8]) -> super::Value {
         let off = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
@@ -358,6 +378,7 @@ fn segs(names: &[String]) -> Box<[Seg]> {
         .iter()
         .map(|name| Seg {
             key: name.as_bytes().into(),
+            name: super::Value::ABSENT,
             index: name.parse().ok(),
         })
         .collect()

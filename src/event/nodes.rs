@@ -1,6 +1,7 @@
 //! Objects and arrays that were taken apart: a pool of entry lists, reused from batch to batch.
 
 use super::batch::Batch;
+use super::keys::Seg;
 use super::value::{Kind, ORIG, PLAIN, Space, Value};
 
 /// The node's raw text still tells it.
@@ -137,7 +138,31 @@ impl Batch {
         let entries = &self.nodes.get(map.off).entries;
         entries
             .iter()
-            .position(|entry| self.bytes(entry.key) == key)
+            .position(|entry| entry.key.len as usize == key.len() && self.bytes(entry.key) == key)
+    }
+
+    /// Where the object has the name of a path. Names that the plan has set are told by their handle.
+    pub(crate) fn seg_position(&self, map: Value, seg: &Seg) -> Option<usize> {
+        let entries = &self.nodes.get(map.off).entries;
+        entries.iter().position(|entry| {
+            entry.key == seg.name
+                || (entry.key.len as usize == seg.key.len() && *self.bytes(entry.key) == *seg.key)
+        })
+    }
+
+    /// Appends the name of a path to an object that has it not, with null; where it is then.
+    pub(crate) fn append_seg(&mut self, map: Value, seg: &Seg) -> usize {
+        let key = if seg.name.is_absent() {
+            self.push(&seg.key)
+        } else {
+            seg.name
+        };
+        let entries = &mut self.nodes.get_mut(map.off).entries;
+        entries.push(Entry {
+            key,
+            value: Value::NULL,
+        });
+        entries.len() - 1
     }
 
     /// A value that shares nothing that can change with the first.

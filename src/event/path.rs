@@ -117,7 +117,7 @@ impl Batch {
         }
         match expanded.kind {
             Kind::Map => self
-                .map_position(expanded, &seg.key)
+                .seg_position(expanded, seg)
                 .map(|at| Place::Entry(expanded.off, at)),
             Kind::List => {
                 let at = list_index(seg.index?, self.node_len(expanded))?;
@@ -255,21 +255,29 @@ impl Batch {
                 return Ok(());
             }
         }
-        self.check_containers(id, path)?;
+        if path.rest.len() > 1 {
+            self.check_containers(id, path)?;
+        }
         let mut place = self.make_root(id, &path.root);
         for seg in &path.rest {
-            let container = self.load(place);
-            let container = if container.is_nil() {
+            let before = self.load(place);
+            let container = if before.is_nil() {
                 self.new_map()
             } else {
-                self.expand(container)
+                self.expand(before)
             };
+            // Of longer paths nothing may be changed before all is known to be well.
+            if !matches!(container.kind, Kind::Map | Kind::List) {
+                return Err(SetError::NotAContainer);
+            }
             let container = Value {
                 flags: container.flags & !CLEAN,
                 ..container
             }
             .without_orig();
-            self.store(place, container);
+            if container != before {
+                self.store(place, container);
+            }
             place = match self.make_child(container, seg) {
                 Some(child) => child,
                 // A name that is no number has no place in a list: ignored, as in the original.
@@ -350,11 +358,11 @@ impl Batch {
 
     fn make_child(&mut self, container: Value, seg: &Seg) -> Option<Place> {
         if container.kind == Kind::Map {
-            if let Some(at) = self.map_position(container, &seg.key) {
-                return Some(Place::Entry(container.off, at));
-            }
-            self.map_put(container, &seg.key, Value::NULL);
-            return Some(Place::Entry(container.off, self.node_len(container) - 1));
+            let at = match self.seg_position(container, seg) {
+                Some(at) => at,
+                None => self.append_seg(container, seg),
+            };
+            return Some(Place::Entry(container.off, at));
         }
         let len = self.node_len(container);
         let at = list_index(seg.index?, len)?;

@@ -86,6 +86,8 @@ enum LeafKind {
         field: Path,
         op: CompareOp,
         with: Const,
+        /// The constant as text.
+        text: Box<[u8]>,
     },
     OrderFields {
         left: Path,
@@ -274,10 +276,16 @@ impl Compiler {
             });
         }
         Some(match (left, right) {
-            (Term::Field(field), Term::Const(with)) => leaf(LeafKind::Order { field, op, with }),
+            (Term::Field(field), Term::Const(with)) => leaf(LeafKind::Order {
+                field,
+                op,
+                text: with.text_form().into(),
+                with,
+            }),
             (Term::Const(with), Term::Field(field)) => leaf(LeafKind::Order {
                 field,
                 op: mirrored(op),
+                text: with.text_form().into(),
                 with,
             }),
             (Term::Field(left), Term::Field(right)) => {
@@ -416,6 +424,9 @@ fn order_consts(a: &Const, b: &Const) -> Option<Ordering> {
 
 /// Orders two numbers given as text; whole numbers of any size exactly.
 fn order_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    if let (Some(a), Some(b)) = (short_number(a), short_number(b)) {
+        return Some(a.cmp(&b));
+    }
     let (a, b) = (std::str::from_utf8(a).ok()?, std::str::from_utf8(b).ok()?);
     if let (Ok(a), Ok(b)) = (a.parse::<i128>(), b.parse::<i128>()) {
         return Some(a.cmp(&b));
@@ -428,6 +439,23 @@ fn order_numbers(a: &[u8], b: &[u8]) -> Option<Ordering> {
         return Some(order_digits(a, b));
     }
     a.parse::<f64>().ok()?.partial_cmp(&b.parse::<f64>().ok()?)
+}
+
+/// A whole number of at most eighteen digits.
+fn short_number(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let number = digits.iter().try_fold(0_i64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + i64::from(digit))
+    })?;
+    Some(if digits.len() < text.len() {
+        -number
+    } else {
+        number
+    })
 }
 
 fn order_digits(a: &str, b: &str) -> Ordering {
@@ -593,9 +621,14 @@ impl LeafKind {
                 let (a, b) = (batch.get_expanded(id, a), batch.get_expanded(id, b));
                 same(batch, a, b)
             }
-            LeafKind::Order { field, op, with } => {
+            LeafKind::Order {
+                field,
+                op,
+                with,
+                text,
+            } => {
                 let value = batch.get(id, field);
-                accepts(*op, order_with(batch, value, with)?)
+                accepts(*op, order_with(batch, value, with, text)?)
             }
             LeafKind::OrderFields { left, op, right } => {
                 let (left, right) = (batch.get(id, left), batch.get(id, right));
@@ -704,7 +737,12 @@ fn same(batch: &mut Batch, a: Value, b: Value) -> bool {
     }
 }
 
-fn order_with(batch: &Batch, value: Value, with: &Const) -> Result<Ordering, CondError> {
+fn order_with(
+    batch: &Batch,
+    value: Value,
+    with: &Const,
+    text: &[u8],
+) -> Result<Ordering, CondError> {
     match value.kind() {
         Kind::Absent => Err(CondError::Missing),
         Kind::Null | Kind::True | Kind::False | Kind::Time => Ok(Ordering::Equal),
@@ -714,9 +752,7 @@ fn order_with(batch: &Batch, value: Value, with: &Const) -> Result<Ordering, Con
         },
         Kind::Int | Kind::Float => match with {
             Const::Text(_) => Err(CondError::Unordered),
-            number => {
-                order_numbers(batch.bytes(value), &number.text_form()).ok_or(CondError::Unordered)
-            }
+            _ => order_numbers(batch.bytes(value), text).ok_or(CondError::Unordered),
         },
         _ => Err(CondError::Unordered),
     }
