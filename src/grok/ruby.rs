@@ -252,7 +252,7 @@ fn engine(ir: Ir, groups: usize) -> Result<Engine, RegexError> {
             });
         }
     }
-    let backtracker = Backtracker::new(ir, groups).map_err(|_| too_large())?;
+    let backtracker = Backtracker::new(&ir, groups).map_err(|_| too_large())?;
     Ok(Engine::Backtracker(Box::new(backtracker)))
 }
 

@@ -1,5 +1,7 @@
 //! Grok against recorded behaviour, the third-party definitions, and other regular-expression engines.
 
+mod segments;
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -611,7 +613,7 @@ proptest! {
         let Ok(other) = fancy_regex::Regex::new(&fancy(&ir)) else { return Ok(()) };
         let Ok(wanted) = other.captures(&text) else { return Ok(()) };
         let groups = names.len();
-        let matcher = Backtracker::new(ir.clone(), groups).unwrap();
+        let matcher = Backtracker::new(&ir, groups).unwrap();
         let mut scratch = Scratch::default();
         let found = matcher.search(&mut scratch, text.as_bytes(), 0).unwrap();
         prop_assert_eq!(found, wanted.is_some(), "{} {:?}", fancy(&ir), text);
@@ -627,7 +629,7 @@ proptest! {
     #[test]
     fn remembering_failures_changes_nothing(pattern in any_pattern(), text in "[ab1 .é\n]{0,12}") {
         let Ok(syntax::Parsed { ir, names }) = syntax::parse(&pattern, SyntaxOptions::default()) else { return Ok(()) };
-        let matcher = Backtracker::new(ir, names.len()).unwrap();
+        let matcher = Backtracker::new(&ir, names.len()).unwrap();
         let (mut plain, mut careful) = (Scratch::default(), Scratch::default());
         let wanted = matcher.search(&mut plain, text.as_bytes(), 0);
         let found = matcher.search_remembering(&mut careful, text.as_bytes(), 0);
