@@ -100,12 +100,7 @@ fn a_list_matches_as_its_patterns_do_one_by_one() {
 #[test]
 fn usual_patterns_become_segments() {
     let set = PatternSet::bundled(Bundled::EcsV1);
-    for pattern in [
-        PATTERNS[0],
-        PATTERNS[9],
-        "%{HTTPDATE:ts}]",
-        "%{INT:a} %{INT:b}",
-    ] {
+    for pattern in [PATTERNS[0], "%{HTTPDATE:ts}]", "%{INT:a} %{INT:b}"] {
         let grok = compile(pattern, &set);
         let told = grok.explain();
         assert!(
