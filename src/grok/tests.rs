@@ -601,8 +601,16 @@ fn has_empty_loop(ir: &Ir) -> bool {
     }
 }
 
+/// How many cases: a few, or about as many as fit in `LOGMILL_FUZZ_SECONDS` of an optimized build.
+fn cases() -> u32 {
+    const A_SECOND: u32 = 3_000;
+    let seconds = std::env::var("LOGMILL_FUZZ_SECONDS").ok();
+    let seconds: Option<u32> = seconds.and_then(|text| text.parse().ok());
+    seconds.map_or(400, |seconds| seconds.saturating_mul(A_SECOND))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_matcher_agrees_with_other_engines(pattern in any_pattern(), text in "[ab1 .é\n]{0,12}") {
