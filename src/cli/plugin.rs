@@ -35,7 +35,7 @@ pub(super) fn command() -> Command {
         )
         .subcommand(
             Command::new("explain-grok")
-                .about("Says how a grok pattern is matched")
+                .about("Says how a grok pattern is matched: the engine and why, its segments, and what is done with hostile text")
                 .arg(Arg::new("pattern").required(true))
                 .arg(
                     Arg::new("legacy")

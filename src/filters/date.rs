@@ -66,6 +66,8 @@ enum Format {
 struct Date {
     source: FieldRef,
     formats: Vec<Format>,
+    /// Reading a text again costs more than remembering it.
+    remember: bool,
     target: FieldRef,
     /// Only a zone that depends on the event; a fixed one is in the formats.
     zone: Option<Sprintf>,
@@ -126,6 +128,7 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
     let zone = config.timezone.filter(|zone| zone.as_literal().is_none());
     Some(Box::new(Date {
         source,
+        remember: !matches!(formats.as_slice(), [Format::Iso8601(_)]),
         formats,
         target: config.target,
         zone,
@@ -239,14 +242,14 @@ impl Date {
                 .find_map(|format| format.read_text(text, Some(zone), now));
         }
         let text = batch.bytes(value);
-        if scratch.last_time.is_some() && scratch.last == text {
+        if self.remember && scratch.last_time.is_some() && scratch.last == text {
             return scratch.last_time;
         }
         let time = self
             .formats
             .iter()
             .find_map(|format| format.read_text(text, None, now))?;
-        if text.len() <= REMEMBERED_LEN {
+        if self.remember && text.len() <= REMEMBERED_LEN {
             scratch.last.clear();
             scratch.last.extend_from_slice(text);
             scratch.last_time = Some(time);

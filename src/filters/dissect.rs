@@ -81,9 +81,60 @@ struct Pattern {
 /// One field of a pattern.
 struct Part {
     /// The text behind it; none at the end of the pattern.
-    delimiter: Option<Finder<'static>>,
+    delimiter: Option<Delimiter>,
     /// Repetitions of the delimiter are skipped.
     greedy: bool,
+}
+
+/// The text behind a field, and how it is looked for.
+struct Delimiter {
+    finder: Finder<'static>,
+    /// Its byte that is likely the rarest in logs, and where in it that stands.
+    rare: u8,
+    at: usize,
+}
+
+/// So many places that hold the rare byte are looked at before the text is searched in earnest.
+const GLANCES: u32 = 4;
+
+impl Delimiter {
+    fn new(text: &str) -> Delimiter {
+        let often = |byte: u8| match byte {
+            b' ' => 3,
+            _ if byte.is_ascii_alphanumeric() => 2,
+            b'.' | b'-' | b'/' | b':' | b'"' | b',' => 1,
+            _ => 0,
+        };
+        let rarest = text
+            .bytes()
+            .enumerate()
+            .min_by_key(|(_, byte)| often(*byte));
+        let (at, rare) = rarest.unwrap_or_default();
+        Delimiter {
+            finder: Finder::new(text).into_owned(),
+            rare,
+            at,
+        }
+    }
+
+    /// The first place of the delimiter, which is not empty. Fields are short: most delimiters are at the first
+    /// place that holds their rare byte, and to look there costs less than to start a search.
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        let needle = self.finder.needle();
+        let mut from = self.at;
+        for _ in 0..GLANCES {
+            let found = from + memchr::memchr(self.rare, text.get(from..)?)?;
+            let start = found - self.at;
+            if text.get(start..)?.starts_with(needle) {
+                return Some(start);
+            }
+            from = found + 1;
+        }
+        let start = from - self.at;
+        self.finder
+            .find(text.get(start..)?)
+            .map(|found| start + found)
+    }
 }
 
 /// Where the text of a part goes.
@@ -284,8 +335,7 @@ fn compile(pattern: &str, span: Span, build: &mut Build<'_>) -> Option<Pattern> 
     saves.sort_by_key(|(order, _)| *order);
     let last = pieces.len().saturating_sub(1);
     let part = |(at, ((_, delimiter), field)): (usize, (&(&str, &str), &Written<'_>))| Part {
-        delimiter: (at < last || !delimiter.is_empty())
-            .then(|| Finder::new(delimiter).into_owned()),
+        delimiter: (at < last || !delimiter.is_empty()).then(|| Delimiter::new(delimiter)),
         greedy: field.greedy,
     };
     Some(Pattern {
@@ -320,7 +370,7 @@ impl Pattern {
                 bounds.push((bound(from), bound(text.len())));
                 continue;
             };
-            let needle = delimiter.needle();
+            let needle = delimiter.finder.needle();
             if needle.is_empty() {
                 return false;
             }
@@ -514,6 +564,37 @@ mod tests {
         let mut run =
             run_filter(&SPEC, Ecs::V8, &format!("dissect {{ {config} }}"), &[event]).unwrap();
         run.events.remove(0)
+    }
+
+    #[test]
+    fn delimiters_are_found_where_they_first_stand() {
+        let text = b"a | b|c || d - e  | f:=:g ::= h";
+        for delimiter in [
+            " | ",
+            "|",
+            " ",
+            "||",
+            ":=",
+            "::=",
+            "e",
+            "  ",
+            "zz",
+            " f:=:g ::= h",
+            "h",
+        ] {
+            for start in 0..=text.len() {
+                let rest = &text[start..];
+                let wanted = memchr::memmem::find(rest, delimiter.as_bytes());
+                assert_eq!(
+                    super::Delimiter::new(delimiter).find(rest),
+                    wanted,
+                    "{delimiter:?} from {start}"
+                );
+            }
+        }
+        assert_eq!(super::Delimiter::new("ab").find(&b"b".repeat(100)), None);
+        let long = ["b".repeat(100), "ab".to_owned()].concat();
+        assert_eq!(super::Delimiter::new("ab").find(long.as_bytes()), Some(100));
     }
 
     /// What a pattern makes of a text.

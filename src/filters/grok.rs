@@ -7,7 +7,10 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 use rustc_hash::FxHashMap;
 
 use crate::event::{Batch, EventId, Kind, Path, Selection, SetError, Value};
-use crate::grok::{Bundled, CaptureKind, CompileOptions, Grok, GrokCache, GrokError, PatternSet};
+use crate::grok::{
+    Bundled, Candidates, CaptureKind, CompileOptions, Grok, GrokCache, GrokError, PatternSet,
+    Prefilter,
+};
 use crate::language::ast::{Plugin, Span};
 use crate::language::{EscapeStyle, FieldPath};
 use crate::plugin::options::{NonEmptyPairs, Options, Pairs, Reader, Setting, SettingKind};
@@ -66,6 +69,9 @@ pub const SPEC: PluginSpec = PluginSpec {
 /// Largest pattern file that is read, in bytes.
 const MAX_PATTERN_FILE: u64 = 16 << 20;
 
+/// So much of a pattern and of a text goes to the log, in bytes.
+const SHOWN: usize = 100;
+
 /// Where one capture of a pattern goes.
 #[derive(Debug)]
 struct Capture {
@@ -79,6 +85,8 @@ struct Pattern {
     grok: Arc<Grok>,
     /// In the order of the grok's captures.
     captures: Vec<Capture>,
+    /// As written, for the log.
+    text: String,
     /// Number of its working memory in [`Scratch`].
     cache: usize,
 }
@@ -88,10 +96,13 @@ struct Pattern {
 struct Entry {
     source: Path,
     patterns: Vec<Pattern>,
+    /// Tells which of many patterns are worth trying.
+    prefilter: Option<Prefilter>,
 }
 
 #[derive(Debug)]
 struct GrokFilter {
+    id: String,
     entries: Vec<Entry>,
     break_on_match: bool,
     keep_empty: bool,
@@ -104,6 +115,7 @@ struct GrokFilter {
 /// Working memory of one worker.
 struct Scratch {
     caches: Vec<GrokCache>,
+    candidates: Candidates,
     found: Vec<(u16, u32, u32)>,
 }
 
@@ -170,7 +182,14 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
             .map(|setting| compiler.pattern(setting, build))
             .collect();
         match patterns.into_iter().collect::<Option<Vec<Pattern>>>() {
-            Some(patterns) => entries.push(Entry { source, patterns }),
+            Some(patterns) => {
+                let groks: Vec<&Grok> = patterns.iter().map(|pattern| &*pattern.grok).collect();
+                entries.push(Entry {
+                    source,
+                    prefilter: Prefilter::new(&groks),
+                    patterns,
+                });
+            }
             None => failed = true,
         }
     }
@@ -178,6 +197,7 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
         return None;
     }
     Some(Box::new(GrokFilter {
+        id: build.id.clone(),
         entries,
         break_on_match: config.break_on_match,
         keep_empty: config.keep_empty_captures,
@@ -335,6 +355,7 @@ impl Compiler<'_> {
         Some(Pattern {
             grok,
             captures,
+            text: text.to_owned(),
             cache: self.caches - 1,
         })
     }
@@ -493,15 +514,34 @@ impl GrokFilter {
         buf: &mut Vec<u8>,
     ) -> Outcome {
         let mut all = Outcome::Unmatched;
-        let Scratch { caches, found } = scratch;
-        for pattern in &entry.patterns {
+        let Scratch {
+            caches,
+            candidates,
+            found,
+        } = scratch;
+        if let Some(prefilter) = &entry.prefilter {
+            prefilter.candidates(batch.bytes(text), candidates);
+        }
+        let mut from = 0;
+        loop {
+            let at = match &entry.prefilter {
+                Some(_) => candidates.next(from),
+                None => Some(from),
+            };
+            let Some((at, pattern)) = at.and_then(|at| Some((at, entry.patterns.get(at)?))) else {
+                return all;
+            };
+            from = at + 1;
             let Some(cache) = caches.get_mut(pattern.cache) else {
                 continue;
             };
             match pattern.grok.matches(cache, batch.bytes(text), found) {
                 Ok(false) => continue,
                 Ok(true) => {}
-                Err(_) => return Outcome::Timeout,
+                Err(_) => {
+                    self.log_overrun(at, pattern, batch.bytes(text));
+                    return Outcome::Timeout;
+                }
             }
             if self
                 .store_all(batch, id, pattern, text, found, buf)
@@ -511,10 +551,27 @@ impl GrokFilter {
             }
             all = Outcome::Matched;
             if self.break_on_match {
-                break;
+                return all;
             }
         }
-        all
+    }
+
+    /// Says which pattern took too many steps on which text.
+    fn log_overrun(&self, at: usize, pattern: &Pattern, text: &[u8]) {
+        let shown = |text: &[u8]| {
+            let cut = text.get(..SHOWN).unwrap_or(text);
+            let more = if text.len() > SHOWN { "…" } else { "" };
+            format!("{}{more}", String::from_utf8_lossy(cut).escape_debug())
+        };
+        log::warn!(
+            "grok {}: pattern {} of its list, `{}`, reached its limit of steps on a text of {} bytes, `{}`: make its \
+             repetitions less ambiguous",
+            self.id,
+            at + 1,
+            shown(pattern.text.as_bytes()),
+            text.len(),
+            shown(text)
+        );
     }
 
     fn store_all(
@@ -719,6 +776,7 @@ impl Filter for GrokFilter {
         let patterns = self.entries.iter().flat_map(|entry| &entry.patterns);
         Box::new(Scratch {
             caches: patterns.map(|pattern| pattern.grok.new_cache()).collect(),
+            candidates: Candidates::default(),
             found: Vec::new(),
         })
     }
@@ -745,11 +803,6 @@ impl Filter for GrokFilter {
                 }
             }
         });
-        if timeouts > 0 {
-            log::warn!(
-                "grok: a pattern reached its limit of steps on {timeouts} events: make its repetitions less ambiguous"
-            );
-        }
         PluginMetrics::add(&cx.metrics.matches, matches);
         PluginMetrics::add(&cx.metrics.failures, failures + timeouts);
     }

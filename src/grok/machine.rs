@@ -1,6 +1,9 @@
 //! The machine that runs a program at one place of a text: registers, a stack of ways not taken, and a memory of
 //! choices that failed.
 
+use regex_automata::meta;
+use regex_automata::util::primitives::NonMaxUsize;
+
 use super::ir::Assert;
 use super::linear::RefuserCache;
 use super::matcher::MatchError;
@@ -47,6 +50,8 @@ pub(crate) struct Scratch {
     pub(crate) slots: Vec<u32>,
     pub(crate) memo: Vec<u64>,
     pub(crate) relaxed: Option<RefuserCache>,
+    pub(crate) exact: Option<meta::Cache>,
+    pub(crate) exact_slots: Vec<Option<NonMaxUsize>>,
 }
 
 impl Scratch {
@@ -126,6 +131,17 @@ impl Run<'_> {
                 Op::Run { class, min, max } => self
                     .run_of(*class, *min, *max, pos)
                     .map(|end| (inst.next, end)),
+                Op::Field(field) => {
+                    let end = self
+                        .program
+                        .fields
+                        .get(*field as usize)
+                        .and_then(|field| field.end(self.text, pos));
+                    if let Some(end) = end {
+                        self.steps += ((end - pos) / 32) as u64;
+                    }
+                    end.map(|end| (inst.next, end))
+                }
                 Op::Save(slot) => {
                     self.save(*slot, pos);
                     Some((inst.next, pos))
@@ -294,7 +310,20 @@ impl Run<'_> {
             return pos;
         };
         let mut end = pos;
-        if max == u32::MAX {
+        if max == u32::MAX
+            && let Some(all_but) = &class.all_but
+        {
+            let rest = self.text.get(pos..).unwrap_or_default();
+            let found = match **all_but {
+                [one] => memchr::memchr(one, rest),
+                [one, two] => memchr::memchr2(one, two, rest),
+                [one, two, three] => memchr::memchr3(one, two, three, rest),
+                _ => Some(0),
+            };
+            end = pos + found.unwrap_or(rest.len());
+        } else if max == u32::MAX && class.everything {
+            end = self.text.len().max(pos);
+        } else if max == u32::MAX {
             while let Some(byte) = self.text.get(end) {
                 match class.table[usize::from(*byte)] {
                     0 => break,

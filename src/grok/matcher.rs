@@ -1,21 +1,27 @@
 //! Runs programs by backtracking: the fastest way for the patterns of logs, which seldom have two ways to go.
 //!
-//! What makes backtracking dangerous is bounded in three stages. A search that takes more steps than a few per byte
-//! first asks an automaton, in linear time, whether the text can match at all. If it can, the search may take many
-//! more steps; then it starts remembering from where it failed, so that no way is tried twice. What cannot be
-//! remembered, or would need too much memory, ends with [`MatchError::Limit`].
+//! What makes backtracking dangerous is bounded in stages. A search that takes more steps than a match without
+//! detours first asks an automaton, in linear time, whether the text can match at all. If it can, a regular pattern is
+//! matched by an automaton as well. Any other may take many more steps; then it starts remembering from where it
+//! failed, so that no way is tried twice. What cannot be remembered, or would need too much memory, ends with
+//! [`MatchError::Limit`].
 
 use std::sync::OnceLock;
 
 use memchr::memmem::Finder;
+use regex_automata::{Input, meta};
 
 use super::ir::{Assert, Ir, any_char};
-use super::linear::Refuser;
+use super::linear::{self, Refuser};
 use super::machine::{NONE, Run, Scratch, after_char};
 use super::program::{Program, TooLarge};
+use super::simplify::simplify;
 
-/// Steps (instructions) per byte, and in addition, before the automaton is asked. A match without detours needs fewer.
-const EASY_STEPS: (u64, u64) = (2, 128);
+/// Steps (instructions) per eight bytes, and in addition, before the automaton is asked. A match without detours needs
+/// fewer.
+const EASY_STEPS: (u64, u64) = (1, 64);
+/// Steps that may be spent on other places of the text when the first one was tried in vain.
+const ELSEWHERE_STEPS: u64 = 32;
 /// The same before failures are remembered.
 const HARD_STEPS: (u64, u64) = (1_000, 100_000);
 /// Steps after which a search is given up that does not remember its failures.
@@ -56,27 +62,62 @@ pub(crate) struct Backtracker {
     program: Program,
     lead: Lead,
     required: Option<Finder<'static>>,
+    /// All texts without which nothing matches.
+    literals: Vec<Vec<u8>>,
     ir: Ir,
     relaxed: OnceLock<Option<Refuser>>,
+    /// The engine of last resort of a regular pattern.
+    exact: OnceLock<Option<meta::Regex>>,
+    regular: bool,
 }
 
 impl Backtracker {
     /// Compiles a tree with `groups` capturing groups.
-    pub(crate) fn new(ir: Ir, groups: usize) -> Result<Backtracker, TooLarge> {
+    pub(crate) fn new(ir: &Ir, groups: usize) -> Result<Backtracker, TooLarge> {
+        let ir = simplify(ir);
         let program = Program::compile(&ir, groups)?;
-        let required = required(&ir);
+        let literals = required(&ir);
+        let longest = literals.iter().rev().max_by_key(|text| text.len());
         Ok(Backtracker {
             lead: lead(&ir),
-            required: (!required.is_empty()).then(|| Finder::new(&required).into_owned()),
+            required: longest.map(|text| Finder::new(text).into_owned()),
+            regular: ir.is_regular() && !loops_on_nothing(&ir),
+            literals,
             program,
             ir,
             relaxed: OnceLock::new(),
+            exact: OnceLock::new(),
         })
     }
 
     /// The literal text without which nothing matches.
     pub(crate) fn required(&self) -> Option<&[u8]> {
         self.required.as_ref().map(Finder::needle)
+    }
+
+    /// All texts that every match holds.
+    pub(crate) fn literals(&self) -> &[Vec<u8>] {
+        &self.literals
+    }
+
+    /// What runs the pattern, in words.
+    pub(crate) fn engine(&self) -> String {
+        self.program.kind()
+    }
+
+    /// What happens to a text on which the program takes too many steps, in words.
+    pub(crate) fn fallback(&self) -> &'static str {
+        if self.regular {
+            "an automaton refuses texts that cannot match, another matches the rest: linear time"
+        } else {
+            "an automaton refuses texts that cannot match; the rest has a budget of steps, since the pattern needs what \
+             automata cannot do (look-around, atomic groups, back-references)"
+        }
+    }
+
+    /// The program, an instruction a line.
+    pub(crate) fn listing(&self) -> String {
+        self.program.listing()
     }
 
     /// Number of instructions.
@@ -149,7 +190,7 @@ impl Backtracker {
             stage,
         };
         let mut pos = search.first_place();
-        let mut limit = steps(EASY_STEPS, text.len());
+        let mut limit = text.len() as u64 / 8 * EASY_STEPS.0 + EASY_STEPS.1;
         scratch.slots.clear();
         scratch.slots.resize(self.program.slots, NONE);
         loop {
@@ -166,21 +207,49 @@ impl Backtracker {
                 dirty: true,
             };
             let mut found = Ok(false);
+            let mut elsewhere = run.limit - 1;
             while let Some(place) = pos {
                 found = run.attempt(place);
                 if found != Ok(false) {
                     break;
                 }
                 pos = search.next_place(place);
+                if run.limit > elsewhere && matches!(search.stage, Stage::Easy) {
+                    elsewhere = elsewhere.min(run.steps + ELSEWHERE_STEPS);
+                    run.limit = elsewhere;
+                }
             }
             if let Ok(found) = found {
                 return Ok(Search::done(scratch, found));
             }
             match search.escalate(scratch, pos.unwrap_or(start))? {
-                Some(more) => limit = more,
-                None => return Ok(Search::done(scratch, false)),
+                Next::Steps(more) => limit = more,
+                Next::Never => return Ok(Search::done(scratch, false)),
+                Next::Automaton => {
+                    if let Some(found) = self.search_linear(scratch, text, start) {
+                        return Ok(Search::done(scratch, found));
+                    }
+                    limit = steps(HARD_STEPS, text.len());
+                }
             }
         }
+    }
+
+    /// The same by an automaton, for regular patterns; `None` if it would be too large.
+    fn search_linear(&self, scratch: &mut Scratch, text: &[u8], start: usize) -> Option<bool> {
+        let regex = self
+            .exact
+            .get_or_init(|| linear::exact(&self.ir))
+            .as_ref()?;
+        let cache = scratch.exact.get_or_insert_with(|| regex.create_cache());
+        scratch.exact_slots.clear();
+        scratch.exact_slots.resize(self.program.slots, None);
+        let input = Input::new(text).span(start..text.len());
+        let found = regex.search_slots_with(cache, &input, &mut scratch.exact_slots);
+        for (to, from) in scratch.slots.iter_mut().zip(&scratch.exact_slots) {
+            *to = from.map_or(NONE, |place| u32::try_from(place.get()).unwrap_or(NONE));
+        }
+        Some(found.is_some())
     }
 
     /// Can the text from `place` on match at all? True where that is not known.
@@ -202,6 +271,16 @@ enum Stage {
     Hard,
     Remembering,
     Last,
+}
+
+/// How a search goes on that took too many steps.
+enum Next {
+    /// So many more may be taken.
+    Steps(u64),
+    /// There can be no match.
+    Never,
+    /// An automaton takes over.
+    Automaton,
 }
 
 struct Search<'a> {
@@ -254,14 +333,18 @@ impl Search<'_> {
     }
 
     /// After too many steps from `place`: how many more may be taken, or `None` if there can be no match.
-    fn escalate(&mut self, scratch: &mut Scratch, place: usize) -> Result<Option<u64>, MatchError> {
+    fn escalate(&mut self, scratch: &mut Scratch, place: usize) -> Result<Next, MatchError> {
         let program = &self.regex.program;
         if matches!(self.stage, Stage::Easy) {
             if !self.regex.possible(scratch, self.text, place) {
-                return Ok(None);
+                return Ok(Next::Never);
             }
             self.stage = Stage::Hard;
-            return Ok(Some(steps(HARD_STEPS, self.text.len())));
+            return Ok(if self.regex.regular {
+                Next::Automaton
+            } else {
+                Next::Steps(steps(HARD_STEPS, self.text.len()))
+            });
         }
         let mut more = MAX_STEPS;
         let words = (self.text.len() + 1).saturating_mul(program.choices as usize) / 64 + 1;
@@ -279,7 +362,7 @@ impl Search<'_> {
                 return Err(MatchError::Limit);
             }
         };
-        Ok(Some(more))
+        Ok(Next::Steps(more))
     }
 
     /// Leaves no more memory in the scratch than is worth keeping.
@@ -339,35 +422,47 @@ fn literal_lead(ir: &Ir) -> Lead {
     Lead::Literal(Box::new(Finder::new(&text).into_owned()))
 }
 
-/// The longest text that is part of every match.
-fn required(ir: &Ir) -> Vec<u8> {
-    let mut best = Vec::new();
+/// The texts that are part of every match.
+fn required(ir: &Ir) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
     let mut current = String::new();
-    collect_required(ir, &mut current, &mut best);
-    keep_longer(&mut current, &mut best);
-    best
+    collect_required(ir, &mut current, &mut all);
+    keep(&mut current, &mut all);
+    all
 }
 
-fn keep_longer(current: &mut String, best: &mut Vec<u8>) {
-    if current.len() > best.len() {
-        *best = current.clone().into_bytes();
+fn keep(current: &mut String, all: &mut Vec<Vec<u8>>) {
+    if !current.is_empty() {
+        all.push(std::mem::take(current).into_bytes());
     }
-    current.clear();
 }
 
-fn collect_required(ir: &Ir, current: &mut String, best: &mut Vec<u8>) {
+fn collect_required(ir: &Ir, current: &mut String, all: &mut Vec<Vec<u8>>) {
     match ir {
         Ir::Char(c) => current.push(*c),
         Ir::Concat(items) => items
             .iter()
-            .for_each(|item| collect_required(item, current, best)),
-        Ir::Group(_, body) => collect_required(body, current, best),
+            .for_each(|item| collect_required(item, current, all)),
+        Ir::Group(_, body) => collect_required(body, current, all),
         Ir::Atomic(body) | Ir::Repeat { body, min: 1.., .. } => {
-            keep_longer(current, best);
-            collect_required(body, current, best);
-            keep_longer(current, best);
+            keep(current, all);
+            collect_required(body, current, all);
+            keep(current, all);
         }
         Ir::Empty | Ir::Keep | Ir::Assert(_) => {}
-        _ => keep_longer(current, best),
+        _ => keep(current, all),
+    }
+}
+
+/// Does the tree repeat something that can match nothing? Engines do not agree on the groups in it.
+fn loops_on_nothing(ir: &Ir) -> bool {
+    match ir {
+        Ir::Repeat { body, max, .. } => {
+            (*max != Some(1) && body.nullable()) || loops_on_nothing(body)
+        }
+        Ir::Group(_, body) | Ir::Atomic(body) | Ir::Look { body, .. } => loops_on_nothing(body),
+        Ir::Concat(items) | Ir::Alt(items) => items.iter().any(loops_on_nothing),
+        Ir::Cond { yes, no, .. } => loops_on_nothing(yes) || loops_on_nothing(no),
+        _ => false,
     }
 }

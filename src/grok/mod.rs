@@ -7,17 +7,22 @@
 mod classes;
 mod escapes;
 mod expand;
+mod field;
 mod ir;
 mod linear;
+mod list;
+mod listing;
 mod machine;
 mod matcher;
 mod program;
 mod ruby;
 mod set;
+mod simplify;
 mod syntax;
 #[cfg(test)]
 mod tests;
 
+pub use list::{Candidates, Prefilter};
 pub use matcher::MatchError;
 pub use ruby::{RegexCache, RegexOptions, Replacement, RubyRegex};
 pub use set::{Bundled, PatternSet};
@@ -136,7 +141,7 @@ impl Grok {
             ignore_case: false,
         };
         let Parsed { ir, names } = syntax::parse(&expanded, syntax).map_err(refused)?;
-        let matcher = Backtracker::new(ir, names.len()).map_err(|_| refused(ruby::too_large()))?;
+        let matcher = Backtracker::new(&ir, names.len()).map_err(|_| refused(ruby::too_large()))?;
         let (captures, groups) = captures_of(&names);
         if captures.len() > usize::from(u16::MAX) {
             return Err(GrokError::TooManyCaptures);
@@ -185,7 +190,13 @@ impl Grok {
         Ok(true)
     }
 
-    /// How the pattern is run, for people: where matches are looked for, what is required, and the expression.
+    /// Texts that are part of every match.
+    pub(crate) fn literals(&self) -> &[Vec<u8>] {
+        self.matcher.literals()
+    }
+
+    /// How the pattern is run, for people: which engine and why, where matches are looked for, what is required, the
+    /// program, and the expression.
     #[must_use]
     pub fn explain(&self) -> String {
         let required = match self.matcher.required() {
@@ -193,10 +204,11 @@ impl Grok {
             None => "nothing".to_owned(),
         };
         format!(
-            "engine: backtracking program of {} instructions, linear time after a step limit\n\
-             tries: {}\nrequires: {required}\nexpression: {}\n",
-            self.matcher.instructions(),
+            "engine: {}\nbeyond its steps: {}\ntries: {}\nrequires: {required}\nprogram:\n{}expression: {}\n",
+            self.matcher.engine(),
+            self.matcher.fallback(),
             self.matcher.lead(),
+            self.matcher.listing(),
             self.expanded,
         )
     }

@@ -4,15 +4,21 @@
 //! may go on. That makes most choices need no way back: of two branches only one can begin with the byte at hand, and
 //! a run of characters ends where the next element begins.
 
+use std::sync::Arc;
+
 use regex_syntax::hir::ClassUnicode;
 use rustc_hash::FxHashMap;
 
+use super::field::{Field, suits};
 use super::ir::{Assert, ByteSet, First, Ir, continuations, one_char};
 
 /// Programs of more instructions are refused.
 const MAX_INSTRUCTIONS: usize = 200_000;
 /// Repetitions nest and multiply; this bounds the work of unrolling them.
 const MAX_UNROLLED: u32 = 20_000;
+
+/// So often it is tried to make a field of the end of one row of items.
+const MAX_REFUSED: u32 = 3;
 
 /// Why a pattern could not be made a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub(crate) enum Op {
     Literal { start: u32, len: u32 },
     /// One character of a class.
     Class(u32),
+    /// A part with but one end, run by its table: a place in [`Program::fields`].
+    Field(u32),
     /// Characters of a class, as many as there are: nothing that follows could use fewer.
     Run { class: u32, min: u32, max: u32 },
     /// Characters of a class, the most first. `stop` is a place in [`Program::stops`] for what follows.
@@ -118,6 +126,8 @@ pub(crate) struct Class {
     pub(crate) all_wide: bool,
     /// Every character belongs to the set.
     pub(crate) everything: bool,
+    /// All characters but at most three of ASCII, which are then listed.
+    pub(crate) all_but: Option<Box<[u8]>>,
     pub(crate) set: ClassUnicode,
 }
 
@@ -129,6 +139,7 @@ pub(crate) struct Program {
     pub(crate) classes: Vec<Class>,
     pub(crate) stops: Vec<Stop>,
     pub(crate) tables: Vec<Table>,
+    pub(crate) fields: Vec<Arc<Field>>,
     pub(crate) literals: Vec<u8>,
     pub(crate) refs: Vec<Vec<u32>>,
     /// Number of position slots: two per group, then one per loop that may match nothing.
@@ -154,6 +165,7 @@ impl Program {
                 classes: Vec::new(),
                 stops: Vec::new(),
                 tables: Vec::new(),
+                fields: Vec::new(),
                 literals: Vec::new(),
                 refs: Vec::new(),
                 slots: 2 * (groups + 1),
@@ -206,6 +218,11 @@ impl Writer {
 
     /// Writes the code for `ir`, which goes on at `next`, where a match begins with `follow`. Returns its entry.
     fn emit(&mut self, ir: &Ir, next: u32, follow: First) -> Result<u32, TooLarge> {
+        if matches!(ir, Ir::Alt(_) | Ir::Repeat { .. })
+            && let Some(field) = self.field(ir, next, follow)?
+        {
+            return Ok(field);
+        }
         match ir {
             Ir::Empty => Ok(next),
             Ir::Char(c) => self.literal(c.encode_utf8(&mut [0; 4]).as_bytes(), next),
@@ -277,6 +294,7 @@ impl Writer {
     fn concat(&mut self, items: &[Ir], next: u32, follow: First) -> Result<u32, TooLarge> {
         let (mut next, mut follow) = (next, follow);
         let mut end = items.len();
+        let mut refused = 0;
         while end > 0 {
             let chars = items[..end]
                 .iter()
@@ -296,13 +314,40 @@ impl Writer {
                     .collect();
                 next = self.literal(text.as_bytes(), next)?;
                 end -= chars;
+                follow = items[end].then(follow);
+                continue;
+            }
+            let begin = field_begin(&items[..end]);
+            let field = if end - begin > 1 && refused < MAX_REFUSED {
+                self.field(&Ir::Concat(items[begin..end].to_vec()), next, follow)?
             } else {
+                None
+            };
+            if let Some(field) = field {
+                next = field;
+                follow = items[begin..end]
+                    .iter()
+                    .rev()
+                    .fold(follow, |follow, item| item.then(follow));
+                end = begin;
+            } else {
+                refused += u32::from(end - begin > 1);
                 next = self.emit(&items[end - 1], next, follow)?;
                 end -= 1;
+                follow = items[end].then(follow);
             }
-            follow = items[end].then(follow);
         }
         Ok(next)
+    }
+
+    /// The instruction that runs the part by its table, where it can be.
+    fn field(&mut self, ir: &Ir, next: u32, follow: First) -> Result<Option<u32>, TooLarge> {
+        let Some(field) = Field::new(ir, follow) else {
+            return Ok(None);
+        };
+        self.program.fields.push(field);
+        let index = id(self.program.fields.len() - 1);
+        self.push(Op::Field(index), next).map(Some)
     }
 
     fn class(&mut self, set: &ClassUnicode) -> u32 {
@@ -330,10 +375,12 @@ impl Writer {
             }
         });
         let everything = all_wide && first == ByteSet::ALL;
+        let missing: Vec<u8> = (0..0x80).filter(|byte| !first.has(*byte)).collect();
         self.program.classes.push(Class {
             table,
             all_wide,
             everything,
+            all_but: (all_wide && (1..=3).contains(&missing.len())).then(|| missing.into()),
             set: set.clone(),
         });
         let new = id(self.program.classes.len() - 1);
@@ -580,6 +627,17 @@ impl Writer {
             next,
         )
     }
+}
+
+/// Where the longest row of items at the end begins that may be a field: with a part that is no plain character.
+fn field_begin(items: &[Ir]) -> usize {
+    let suited = items.iter().rev().take_while(|item| suits(item)).count();
+    let begin = items.len() - suited;
+    let plain = items[begin..]
+        .iter()
+        .take_while(|item| matches!(item, Ir::Char(_)))
+        .count();
+    begin + plain
 }
 
 /// Which of the branches are worth trying for each next byte; `None` if there are too many combinations.

@@ -60,7 +60,7 @@ impl RubyRegex {
         };
         let Parsed { ir, names } = syntax::parse(pattern, options)?;
         let literal = ir.literal();
-        let engine = engine(ir, names.len())?;
+        let engine = engine(&ir, names.len())?;
         Ok(RubyRegex {
             literal,
             pattern: pattern.to_owned(),
@@ -242,10 +242,10 @@ fn char_len(text: &[u8], pos: usize) -> usize {
         .count()
 }
 
-fn engine(ir: Ir, groups: usize) -> Result<Engine, RegexError> {
+fn engine(ir: &Ir, groups: usize) -> Result<Engine, RegexError> {
     if ir.is_regular() {
-        let text = linear::hir(&ir, false).to_string();
-        if let Some(regex) = linear::exact(&ir) {
+        let text = linear::hir(ir, false).to_string();
+        if let Some(regex) = linear::exact(ir) {
             return Ok(Engine::Automaton {
                 regex: Box::new(regex),
                 text,

@@ -1,5 +1,7 @@
 //! Grok against recorded behaviour, the third-party definitions, and other regular-expression engines.
 
+mod segments;
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -599,8 +601,16 @@ fn has_empty_loop(ir: &Ir) -> bool {
     }
 }
 
+/// How many cases: a few, or about as many as fit in `LOGMILL_FUZZ_SECONDS` of an optimized build.
+fn cases() -> u32 {
+    const A_SECOND: u32 = 3_000;
+    let seconds = std::env::var("LOGMILL_FUZZ_SECONDS").ok();
+    let seconds: Option<u32> = seconds.and_then(|text| text.parse().ok());
+    seconds.map_or(400, |seconds| seconds.saturating_mul(A_SECOND))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_matcher_agrees_with_other_engines(pattern in any_pattern(), text in "[ab1 .é\n]{0,12}") {
@@ -611,7 +621,7 @@ proptest! {
         let Ok(other) = fancy_regex::Regex::new(&fancy(&ir)) else { return Ok(()) };
         let Ok(wanted) = other.captures(&text) else { return Ok(()) };
         let groups = names.len();
-        let matcher = Backtracker::new(ir.clone(), groups).unwrap();
+        let matcher = Backtracker::new(&ir, groups).unwrap();
         let mut scratch = Scratch::default();
         let found = matcher.search(&mut scratch, text.as_bytes(), 0).unwrap();
         prop_assert_eq!(found, wanted.is_some(), "{} {:?}", fancy(&ir), text);
@@ -627,7 +637,7 @@ proptest! {
     #[test]
     fn remembering_failures_changes_nothing(pattern in any_pattern(), text in "[ab1 .é\n]{0,12}") {
         let Ok(syntax::Parsed { ir, names }) = syntax::parse(&pattern, SyntaxOptions::default()) else { return Ok(()) };
-        let matcher = Backtracker::new(ir, names.len()).unwrap();
+        let matcher = Backtracker::new(&ir, names.len()).unwrap();
         let (mut plain, mut careful) = (Scratch::default(), Scratch::default());
         let wanted = matcher.search(&mut plain, text.as_bytes(), 0);
         let found = matcher.search_remembering(&mut careful, text.as_bytes(), 0);

@@ -269,10 +269,19 @@ fn three_digits(number: u32) -> [u8; 3] {
 /// Property tests of this room try the same cases each time, and write no files.
 #[cfg(test)]
 fn property_config() -> proptest::test_runner::Config {
+    // `LOGMILL_FUZZ_SECONDS` asks for longer runs: about so many cases are done in a second.
+    const CASES_PER_SECOND: u32 = 20_000;
+    let seconds: Option<u32> = std::env::var("LOGMILL_FUZZ_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let usual = proptest::test_runner::Config::default();
     proptest::test_runner::Config {
+        cases: seconds.map_or(usual.cases, |seconds| {
+            seconds.saturating_mul(CASES_PER_SECOND)
+        }),
         failure_persistence: None,
         rng_seed: proptest::test_runner::RngSeed::Fixed(7),
-        ..proptest::test_runner::Config::default()
+        ..usual
     }
 }
 

@@ -361,4 +361,21 @@ proptest! {
         let patterns = pairs("field_split_pattern => '[, ]' value_split_pattern => '[=:]' allow_empty_values => true", &text);
         prop_assert_eq!(classes, patterns);
     }
+
+    #[test]
+    fn literal_separators_and_patterns_agree(text in "[ab=: |\\\\\"()\n]{0,40}", lenient in any::<bool>()) {
+        let whitespace = if lenient { "lenient" } else { "strict" };
+        let common = format!("allow_empty_values => true whitespace => {whitespace}");
+        for (field, value) in [(" \\| ", "="), ("|", "=+ab"), (" ", ": "), ("||", "==")] {
+            let field = field.replace('|', "\\|").replace("\\\\|", "\\|");
+            let value = value.replace('+', "\\+");
+            let literal = format!("field_split_pattern => '{field}' value_split_pattern => '{value}' {common}");
+            // The other branch never occurs, but makes it a pattern.
+            let pattern = format!("field_split_pattern => '{field}|~~' value_split_pattern => '{value}|~~' {common}");
+            prop_assert_eq!(pairs(&literal, &text), pairs(&pattern, &text), "{} {:?}", literal, text);
+        }
+        let class = format!("field_split_pattern => ' \\| ' value_split => '=:' {common}");
+        let pattern = format!("field_split_pattern => ' \\| |~~' value_split => '=:' {common}");
+        prop_assert_eq!(pairs(&class, &text), pairs(&pattern, &text), "{} {:?}", class, text);
+    }
 }
