@@ -173,8 +173,8 @@ impl Checker {
 
     /// Looks once over lines whose documents are to be checked next.
     pub fn begin(&mut self, lines: &[u8]) {
-        self.is_utf8 = self.marks.mark(lines, 0, lines.len())
-            || simdutf8::basic::from_utf8(lines).is_ok();
+        self.is_utf8 =
+            self.marks.mark(lines, 0, lines.len()) || simdutf8::basic::from_utf8(lines).is_ok();
     }
 
     /// Checks the document that begins at `at` of the lines that [`begin`](Self::begin) was given, and ends with its

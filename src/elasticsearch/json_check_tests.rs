@@ -104,9 +104,7 @@ fn faults_are_named() {
 #[test]
 fn learned_shapes_still_see_everything() {
     let mut checker = Checker::new();
-    let mut fault = |line: &str| {
-        document(&mut checker, line.as_bytes()).err()
-    };
+    let mut fault = |line: &str| document(&mut checker, line.as_bytes()).err();
     for _ in 0..2 {
         assert_eq!(fault("{\"a\":1,\"b\":{\"c\":2,\"d\":3},\"e\":4}\n"), None);
         assert_eq!(fault("{\"b\":{\"d\":2},\"a\":1}\n"), None);
@@ -128,7 +126,10 @@ fn learned_shapes_still_see_everything() {
         assert_eq!(fault("{\"a\":1\\n\t,\"t\":\"x\"\t}\n"), Some(Fault::Syntax));
         assert_eq!(fault("{\"a\":1\t,\"t\":\"x\"\\n\t}\n"), Some(Fault::Syntax));
         assert_eq!(fault("{\"a\":1\t,\"t\":\"\\\\\\\"\\u00e9\"\t}\n"), None);
-        assert_eq!(fault("{\"a\":1\t,\"t\":\"\\u00g9\"\t}\n"), Some(Fault::Syntax));
+        assert_eq!(
+            fault("{\"a\":1\t,\"t\":\"\\u00g9\"\t}\n"),
+            Some(Fault::Syntax)
+        );
         assert_eq!(fault("{\"a\":1\t,\"t\":\"a\tb\"\t}\n"), Some(Fault::Syntax));
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::lock;
 use crate::plugin::{Block, Body};
 
-/// Emptied bodies kept for reuse, per output.
+/// Emptied bodies kept for reuse while nothing is on its way, per output.
 const SPARE_BODIES: usize = 4;
 /// Larger ones are not kept.
-const SPARE_BYTES: usize = 4 << 20;
+const SPARE_BYTES: usize = 8 << 20;
 
 /// A fixed number of blocks. Who takes one when none is left waits.
 pub struct BlockPool {
@@ -92,6 +92,24 @@ struct BudgetState {
     spare: Vec<Body>,
 }
 
+impl BudgetState {
+    /// Keeps an emptied body: memory that is used already costs no page faults. What is kept and what is used stay
+    /// within the budget together, and of a burst little is kept when it is over.
+    fn keep(&mut self, mut body: Body, max: usize) {
+        body.clear();
+        if self.used == 0 {
+            self.spare.truncate(SPARE_BODIES);
+        }
+        let kept: usize = self.spare.iter().map(|body| body.bytes.capacity()).sum();
+        let size = body.bytes.capacity();
+        let few = self.spare.len() < SPARE_BODIES && kept + size <= max;
+        let room = self.used > 0 && self.used + kept + size <= max;
+        if size <= SPARE_BYTES && (few || room) {
+            self.spare.push(body);
+        }
+    }
+}
+
 impl Budget {
     /// A budget of `max` bytes.
     #[must_use]
@@ -134,25 +152,18 @@ impl Budget {
     }
 
     /// Returns the bytes and keeps the body for reuse.
-    pub fn release(&self, bytes: usize, mut body: Body) {
-        body.clear();
+    pub fn release(&self, bytes: usize, body: Body) {
         let mut state = lock(&self.state);
         state.used = state.used.saturating_sub(bytes);
         state.bodies = state.bodies.saturating_sub(1);
-        if state.spare.len() < SPARE_BODIES && body.bytes.capacity() <= SPARE_BYTES {
-            state.spare.push(body);
-        }
+        state.keep(body, self.max);
         drop(state);
         self.released.notify_all();
     }
 
     /// Keeps a body that was never sent.
-    pub fn keep(&self, mut body: Body) {
-        body.clear();
-        let mut state = lock(&self.state);
-        if state.spare.len() < SPARE_BODIES && body.bytes.capacity() <= SPARE_BYTES {
-            state.spare.push(body);
-        }
+    pub fn keep(&self, body: Body) {
+        lock(&self.state).keep(body, self.max);
     }
 
     /// Bytes and bodies that wait for answers (gauges).
