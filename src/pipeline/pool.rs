@@ -93,8 +93,8 @@ struct BudgetState {
 }
 
 impl BudgetState {
-    /// Keeps an emptied body: memory that is used already costs no page faults. What is kept and what is used stay
-    /// within the budget together, and of a burst little is kept when it is over.
+    /// Keeps an emptied body: memory that is used already costs no page faults. A few are always kept, more only while
+    /// they stay within the budget together with what is used; when a burst is over, only a few are left.
     fn keep(&mut self, mut body: Body, max: usize) {
         body.clear();
         if self.used == 0 {
@@ -177,5 +177,45 @@ impl Budget {
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(capacity: usize) -> Body {
+        Body {
+            bytes: Vec::with_capacity(capacity),
+            items: Vec::new(),
+        }
+    }
+
+    fn spare(budget: &Budget) -> usize {
+        lock(&budget.state).spare.len()
+    }
+
+    #[test]
+    fn more_than_a_few_spare_bodies_stay_within_the_budget() {
+        const MIB: usize = 1 << 20;
+        let budget = Budget::new(20 * MIB);
+        for _ in 0..20 {
+            assert!(budget.acquire(MIB));
+        }
+        for returned in 1..20 {
+            budget.release(MIB, body(2 * MIB));
+            let used = budget.held().0;
+            assert_eq!(used, (20 - returned) * MIB);
+            let few = spare(&budget) <= SPARE_BODIES;
+            assert!(few || used + spare(&budget) * 2 * MIB <= 20 * MIB);
+        }
+        assert!(spare(&budget) >= 5, "{}", spare(&budget));
+        budget.release(MIB, body(2 * MIB));
+        assert_eq!(spare(&budget), SPARE_BODIES, "the burst is over");
+        budget.keep(body(SPARE_BYTES + 1));
+        assert_eq!(spare(&budget), SPARE_BODIES);
+        assert_eq!(budget.body().bytes.capacity(), 2 * MIB);
+        budget.keep(body(SPARE_BYTES + 1));
+        assert_eq!(spare(&budget), SPARE_BODIES - 1, "too large to be kept");
     }
 }
