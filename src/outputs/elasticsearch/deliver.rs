@@ -45,8 +45,8 @@ impl Line {
         free
     }
 
-    /// What goes into the next request; nothing gives the place back.
-    fn next(&mut self) -> Option<Vec<Segment>> {
+    /// What goes into the next request, and whether more waits than fits in; nothing gives the place back.
+    fn next(&mut self) -> Option<(Vec<Segment>, bool)> {
         let Some(first) = self.waiting.pop_front() else {
             self.under_way -= 1;
             return None;
@@ -57,7 +57,7 @@ impl Line {
             if let Some(rest) = rest {
                 self.waiting.push_front(rest);
             }
-            return Some(vec![first]);
+            return Some((vec![first], true));
         }
         let mut bytes = first.len();
         let mut request = vec![first];
@@ -65,7 +65,7 @@ impl Line {
             bytes += next.len();
             request.push(next);
         }
-        Some(request)
+        Some((request, !self.waiting.is_empty()))
     }
 }
 
@@ -138,15 +138,16 @@ async fn serve(output: Arc<Elasticsearch>) {
             output.show(&line);
             next
         };
-        let Some(request) = next else {
+        let Some((request, full)) = next else {
             return;
         };
-        attend(&output, request).await;
+        attend(&output, request, full).await;
     }
 }
 
 /// Sends a request until each of its items has its answer or waits for another try, or the process stops.
-async fn attend(output: &Arc<Elasticsearch>, request: Vec<Segment>) {
+/// `full`: more waited than it could hold.
+async fn attend(output: &Arc<Elasticsearch>, request: Vec<Segment>, full: bool) {
     let Some(mut cx) = request.first().map(|segment| segment.cx().clone()) else {
         return;
     };
@@ -170,7 +171,9 @@ async fn attend(output: &Arc<Elasticsearch>, request: Vec<Segment>) {
         drop(body);
         match result {
             BulkResult::AllOk => {
-                lock(&output.line).flow.taken(plain, started, elapsed);
+                if full {
+                    lock(&output.line).flow.taken(plain, started, elapsed);
+                }
                 *lock(&output.trouble) = None;
                 PluginMetrics::add(&cx.metrics.requests_ok, 1);
                 PluginMetrics::add(&cx.metrics.bytes, sent);
@@ -187,7 +190,7 @@ async fn attend(output: &Arc<Elasticsearch>, request: Vec<Segment>) {
                     let flow = &mut lock(&output.line).flow;
                     if results.iter().any(|result| result.status == 429) {
                         flow.pushed_back(started, elapsed);
-                    } else {
+                    } else if full {
                         flow.taken(plain, started, elapsed);
                     }
                 }

@@ -1,8 +1,8 @@
 //! How large a request should be: grown step by step while that pays, cut when the server has too much.
 //!
 //! Increase is additive, decrease multiplicative, as in TCP. For every size, in steps of 1 MiB, the mean time per byte
-//! is kept. While a full request is no dearer than the best smaller size, the next may be 1 MiB larger; when it is dearer
-//! by a quarter, that smaller size is aimed at again. An answer that took longer than [`SLOW`] takes a quarter off; 429,
+//! is kept. While a request that left others waiting is no dearer than the best smaller size, the next may be 1 MiB
+//! larger; when it is dearer by a quarter, that smaller size is aimed at again. An answer that took longer than [`SLOW`] takes a quarter off; 429,
 //! 5xx and missing answers halve the size, once for all that was under way.
 
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub(super) struct Flow {
     target: usize,
     /// Never aimed higher: a larger request was refused for its size.
     ceiling: usize,
-    /// Mean time per byte of full requests by their size in steps, seconds; 0 where there were none.
+    /// Mean time per byte of such requests by their size in steps, seconds; 0 where there were none.
     pace: [f64; MOST / STEP + 1],
     last_cut: Option<Instant>,
 }
@@ -49,19 +49,16 @@ impl Flow {
         self.target
     }
 
-    /// A request of so many bytes, sent at `started`, was answered after `elapsed`, and most of it was taken.
+    /// A request of so many bytes, sent at `started` while others waited, was answered after `elapsed`, and most of it
+    /// was taken.
     pub fn taken(&mut self, bytes: usize, started: Instant, elapsed: Duration) {
-        if bytes < self.target / 4 * 3 {
-            // It was not the target that made it so small.
-            return;
-        }
         #[allow(clippy::cast_precision_loss, reason = "a rate needs few digits")]
         let pace = elapsed.as_secs_f64() / bytes as f64;
         if elapsed > SLOW {
             self.cut(self.target / 4 * 3, started, elapsed);
             return;
         }
-        let at = self.target / STEP;
+        let at = bytes.div_ceil(STEP);
         let best = (1..at)
             .map(|smaller| (smaller, self.pace.get(smaller).copied().unwrap_or(0.0)))
             .filter(|(_, pace)| *pace > 0.0)
@@ -173,11 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn small_requests_say_nothing() {
+    fn bodies_that_do_not_fill_the_target_do_not_hold_it_down() {
         let mut flow = Flow::new();
-        for _ in 0..100 {
-            flow.taken(1000, Instant::now(), Duration::from_secs(50));
+        let now = Instant::now();
+        for _ in 0..20 {
+            let bytes = flow.target() / (2_100 << 10) * (2_100 << 10);
+            flow.taken(bytes, now, MS * 20 + MS * mib(bytes));
         }
-        assert_eq!(flow.target(), FIRST);
+        assert_eq!(flow.target(), MOST);
     }
 }
