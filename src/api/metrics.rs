@@ -263,6 +263,25 @@ fn outputs(text: &mut Text, shared: &Shared) {
             }
         }
     }
+    for (name, help, pick) in [
+        (
+            "logmill_bulk_requests_under_way",
+            "Bulk requests that wait for their answer or for another try.",
+            (|m: &PluginMetrics| &m.depth) as fn(&PluginMetrics) -> &AtomicU64,
+        ),
+        (
+            "logmill_bulk_request_target_bytes",
+            "Bytes that a bulk request has at most at the moment; it adapts to the answers.",
+            |m| &m.request_target,
+        ),
+    ] {
+        text.head(name, "gauge", help);
+        for (id, plugin, metrics) in nodes() {
+            if plugin == "elasticsearch" && !metrics.hidden.load(Relaxed) {
+                text.sample(name, &[("output", id)], pick(metrics).load(Relaxed));
+            }
+        }
+    }
     text.head(
         "logmill_bulk_items_total",
         "counter",

@@ -4,13 +4,14 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::client::{Call, Client, JSON, Reply, TransportError, gzip};
+use super::payload::Payload;
 
 /// The parts of a bulk answer that are asked for; everything else would only cost bytes.
 const FILTER: &str = "filter_path=took,errors,items.*.error,items.*.status,items.*._id";
@@ -23,22 +24,23 @@ const MAX_REASON: usize = 2048;
 #[derive(Clone, Debug)]
 pub struct BulkBody {
     /// Action and document lines, or their gzip.
-    pub bytes: Bytes,
+    pub payload: Payload,
     /// Actions in it; the answer must have as many items.
     pub items: u32,
     /// Length before compression, in bytes.
     pub uncompressed_len: u64,
-    /// Whether `bytes` are gzipped already. Otherwise the client compresses as configured.
+    /// Whether the payload is gzipped already. Otherwise the client compresses as configured.
     pub gzipped: bool,
 }
 
 impl BulkBody {
     /// A body of plain lines.
     #[must_use]
-    pub fn plain(bytes: Bytes, items: u32) -> Self {
+    pub fn plain(payload: impl Into<Payload>, items: u32) -> Self {
+        let payload = payload.into();
         Self {
-            uncompressed_len: bytes.len() as u64,
-            bytes,
+            uncompressed_len: payload.len() as u64,
+            payload,
             items,
             gzipped: false,
         }
@@ -48,13 +50,18 @@ impl BulkBody {
     ///
     /// # Errors
     /// Only what the compressor itself reports.
-    pub fn compressed(bytes: Bytes, items: u32, level: u32) -> std::io::Result<Self> {
+    pub fn compressed(
+        payload: impl Into<Payload>,
+        items: u32,
+        level: u32,
+    ) -> std::io::Result<Self> {
+        let payload = payload.into();
         if level == 0 {
-            return Ok(Self::plain(bytes, items));
+            return Ok(Self::plain(payload, items));
         }
         Ok(Self {
-            uncompressed_len: bytes.len() as u64,
-            bytes: gzip(&bytes, level)?.into(),
+            uncompressed_len: payload.len() as u64,
+            payload: gzip(&payload, level)?.into(),
             items,
             gzipped: true,
         })
@@ -76,6 +83,9 @@ pub enum BulkResult {
         status: Option<u16>,
         /// How long the server asks to wait.
         after: Option<Duration>,
+        /// The request may have been too much for the server: 429, 502 to 504, no answer in time, or none at all on a
+        /// connection that stood.
+        overloaded: bool,
     },
     /// The body is larger than the server takes (HTTP 413): split it, or refuse its only item with [`too_large_reason`].
     TooLarge,
@@ -199,7 +209,7 @@ impl Client {
         let call = Call {
             method: Method::POST,
             path: &path,
-            body: Some(body.bytes.clone()),
+            body: Some(body.payload.clone()),
             gzipped: body.gzipped,
             content_type: JSON,
             headers: &headers,
@@ -209,6 +219,10 @@ impl Client {
             Err(error) => Err(error),
         };
         answer.unwrap_or_else(|error| BulkResult::Retry {
+            overloaded: matches!(
+                error,
+                TransportError::Timeout { .. } | TransportError::Broken { .. }
+            ),
             why: error.to_string(),
             status: None,
             after: None,
@@ -237,6 +251,7 @@ impl Client {
                 why: self.explain(&host, status, &body),
                 status: Some(status),
                 after,
+                overloaded: matches!(status, 429 | 502..=504),
             });
         }
         let mut start = BytesMut::new();
@@ -263,6 +278,7 @@ impl Client {
                 ),
                 status: Some(status),
                 after: None,
+                overloaded: false,
             }),
         )
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -15,6 +15,7 @@ use hyper::{Method, Request};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::{self, ClientConfig, ConfigError, Resolved};
+use super::payload::Payload;
 use super::pool::{self, Host, Link};
 use super::tls;
 
@@ -154,7 +155,7 @@ pub(super) struct Call<'a> {
     pub method: Method,
     /// Path with query, starting with `/`; `path` and `parameters` of the configuration are added.
     pub path: &'a str,
-    pub body: Option<Bytes>,
+    pub body: Option<Payload>,
     pub gzipped: bool,
     pub content_type: &'a str,
     pub headers: &'a [(HeaderName, HeaderValue)],
@@ -240,7 +241,7 @@ impl Client {
         let call = Call {
             method,
             path: path_and_query,
-            body,
+            body: body.map(Payload::from),
             gzipped: false,
             content_type,
             headers: &[],
@@ -422,7 +423,7 @@ impl Inner {
             what: "a compressed body".to_owned(),
             cause: error.to_string(),
         })?;
-        call.body = Some(Bytes::from(packed));
+        call.body = Some(Payload::from(packed));
         call.gzipped = true;
         Ok(call)
     }
@@ -458,7 +459,7 @@ impl Inner {
             match tokio::time::timeout_at(deadline, link.send(request)).await {
                 Ok(Ok(response)) => {
                     lease.link = Some(link);
-                    lease.sent_bytes = call.body.as_ref().map_or(0, Bytes::len);
+                    lease.sent_bytes = call.body.as_ref().map_or(0, Payload::len);
                     return Ok((response, deadline));
                 }
                 Ok(Err(mut error)) => match error.take_message() {
@@ -484,7 +485,7 @@ impl Inner {
         }
     }
 
-    fn build(&self, host: &Host, call: &Call<'_>) -> Result<Request<Full<Bytes>>, TransportError> {
+    fn build(&self, host: &Host, call: &Call<'_>) -> Result<Request<Payload>, TransportError> {
         let endpoint = &host.endpoint;
         let mut target = String::with_capacity(
             endpoint.prefix.len() + call.path.len() + self.resolved.query.len() + 1,
@@ -499,7 +500,7 @@ impl Inner {
             what: call.path.to_owned(),
             cause,
         };
-        let mut request = Request::new(Full::new(call.body.clone().unwrap_or_default()));
+        let mut request = Request::new(call.body.clone().unwrap_or_default());
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = target
             .parse()
@@ -665,11 +666,13 @@ impl Reply<'_> {
 ///
 /// # Errors
 /// Only what the compressor itself reports.
-pub fn gzip(plain: &[u8], level: u32) -> std::io::Result<Vec<u8>> {
+pub fn gzip(plain: &Payload, level: u32) -> std::io::Result<Vec<u8>> {
     let room = plain.len() / 4 + 64;
     let mut encoder =
         flate2::write::GzEncoder::new(Vec::with_capacity(room), flate2::Compression::new(level));
-    encoder.write_all(plain)?;
+    for piece in plain.pieces() {
+        encoder.write_all(piece)?;
+    }
     encoder.finish()
 }
 

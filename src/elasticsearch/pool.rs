@@ -5,8 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper::{Request, Response};
@@ -17,11 +15,12 @@ use tokio::task::AbortHandle;
 
 use super::client::TransportError;
 use super::config::Endpoint;
+use super::payload::Payload;
 use super::tls;
 
 /// An open connection. Dropped, it is closed at once, whatever is still on its way.
 pub(super) struct Link {
-    sender: http1::SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<Payload>,
     task: AbortHandle,
 }
 
@@ -38,8 +37,8 @@ impl Link {
     /// Sends a request; the error gives it back when nothing of it was sent.
     pub async fn send(
         &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        request: Request<Payload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Payload>>> {
         self.sender.try_send_request(request).await
     }
 }

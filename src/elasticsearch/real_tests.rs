@@ -41,13 +41,12 @@ async fn bulks_are_stored_and_refusals_told() {
             .map(|item| classify(item, &Policy::default()))
             .collect();
         assert_eq!(outcomes, [Outcome::Conflict, Outcome::Done]);
-        let mut text = body(&name, 900, 1).bytes.to_vec();
+        let mut text = raw(&body(&name, 900, 1));
         text.extend_from_slice(
             format!("{{\"index\":{{\"_index\":\"{name}\"}}}}\n{{\"n\":\"no number\"}}\n")
                 .as_bytes(),
         );
-        let BulkResult::Items(items) = client.send_bulk(&BulkBody::plain(text.into(), 2)).await
-        else {
+        let BulkResult::Items(items) = client.send_bulk(&BulkBody::plain(text, 2)).await else {
             panic!("a refusal expected")
         };
         assert_eq!(classify(&items[0], &Policy::default()), Outcome::Done);
@@ -164,7 +163,7 @@ async fn the_stand_in_agrees() {
         text.push_str("{\"a\":1}\n");
     }
     let items = u32::try_from(documents.len() + 5).unwrap();
-    let bulk = BulkBody::plain(text.into(), items);
+    let bulk = BulkBody::plain(text.into_bytes(), items);
     let (real, ours) = (
         client.send_bulk(&bulk).await,
         sink.client().send_bulk(&bulk).await,

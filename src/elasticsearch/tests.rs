@@ -81,7 +81,11 @@ fn body(index: &str, from: u32, count: u32) -> BulkBody {
             format!("{{\"n\":{number},\"message\":\"event number {number}\"}}\n").as_bytes(),
         );
     }
-    BulkBody::plain(out.into(), count)
+    BulkBody::plain(out, count)
+}
+
+fn raw(body: &BulkBody) -> Vec<u8> {
+    body.payload.pieces().flatten().copied().collect()
 }
 
 fn why(result: BulkResult) -> String {
@@ -104,7 +108,7 @@ async fn bulks_arrive_at_every_compression_level() {
             client.send_bulk(&body("logs", level * 5000, 5000)).await,
             BulkResult::AllOk
         );
-        let packed = BulkBody::compressed(body("packed", 0, 50).bytes, 50, level).unwrap();
+        let packed = BulkBody::compressed(body("packed", 0, 50).payload, 50, level).unwrap();
         assert_eq!(client.send_bulk(&packed).await, BulkResult::AllOk);
     }
     let snapshot = sink.stats.snapshot();
@@ -178,11 +182,11 @@ async fn items_get_their_own_results() {
     })
     .await;
     let client = sink.client();
-    let mut text = body("a", 0, 2).bytes.to_vec();
+    let mut text = raw(&body("a", 0, 2));
     text.extend_from_slice(b"{\"index\":{\"_index\":\"a\"}}\n{broken\n");
-    text.extend_from_slice(&body("a", 1, 1).bytes);
-    text.extend_from_slice(&body("a", 5, 1).bytes);
-    let BulkResult::Items(items) = client.send_bulk(&BulkBody::plain(text.into(), 5)).await else {
+    text.extend(raw(&body("a", 1, 1)));
+    text.extend(raw(&body("a", 5, 1)));
+    let BulkResult::Items(items) = client.send_bulk(&BulkBody::plain(text, 5)).await else {
         panic!("items expected")
     };
     let policy = Policy::default();
@@ -585,15 +589,15 @@ async fn the_stand_in_answers_questions() {
 #[tokio::test]
 async fn broken_gzip_is_refused() {
     let sink = start(SinkOptions::default()).await;
-    let good = BulkBody::compressed(body("a", 0, 100).bytes, 100, 6).unwrap();
+    let good = BulkBody::compressed(body("a", 0, 100).payload, 100, 6).unwrap();
     for bytes in [
-        good.bytes.slice(..good.bytes.len() / 2),
-        Bytes::from_static(b"not gzip at all"),
+        raw(&good)[..good.payload.len() / 2].to_vec(),
+        b"not gzip at all".to_vec(),
     ] {
         let text = why(sink
             .client()
             .send_bulk(&BulkBody {
-                bytes,
+                payload: bytes.into(),
                 ..good.clone()
             })
             .await);

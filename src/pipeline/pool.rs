@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::lock;
 use crate::plugin::{Block, Body};
 
-/// Emptied bodies kept for reuse, per output.
+/// Emptied bodies kept for reuse while nothing is on its way, per output.
 const SPARE_BODIES: usize = 4;
 /// Larger ones are not kept.
-const SPARE_BYTES: usize = 4 << 20;
+const SPARE_BYTES: usize = 8 << 20;
 
 /// A fixed number of blocks. Who takes one when none is left waits.
 pub struct BlockPool {
@@ -92,6 +92,24 @@ struct BudgetState {
     spare: Vec<Body>,
 }
 
+impl BudgetState {
+    /// Keeps an emptied body: memory that is used already costs no page faults. A few are always kept, more only while
+    /// they stay within the budget together with what is used; when a burst is over, only a few are left.
+    fn keep(&mut self, mut body: Body, max: usize) {
+        body.clear();
+        if self.used == 0 {
+            self.spare.truncate(SPARE_BODIES);
+        }
+        let kept: usize = self.spare.iter().map(|body| body.bytes.capacity()).sum();
+        let size = body.bytes.capacity();
+        let few = self.spare.len() < SPARE_BODIES && kept + size <= max;
+        let room = self.used > 0 && self.used + kept + size <= max;
+        if size <= SPARE_BYTES && (few || room) {
+            self.spare.push(body);
+        }
+    }
+}
+
 impl Budget {
     /// A budget of `max` bytes.
     #[must_use]
@@ -134,25 +152,18 @@ impl Budget {
     }
 
     /// Returns the bytes and keeps the body for reuse.
-    pub fn release(&self, bytes: usize, mut body: Body) {
-        body.clear();
+    pub fn release(&self, bytes: usize, body: Body) {
         let mut state = lock(&self.state);
         state.used = state.used.saturating_sub(bytes);
         state.bodies = state.bodies.saturating_sub(1);
-        if state.spare.len() < SPARE_BODIES && body.bytes.capacity() <= SPARE_BYTES {
-            state.spare.push(body);
-        }
+        state.keep(body, self.max);
         drop(state);
         self.released.notify_all();
     }
 
     /// Keeps a body that was never sent.
-    pub fn keep(&self, mut body: Body) {
-        body.clear();
-        let mut state = lock(&self.state);
-        if state.spare.len() < SPARE_BODIES && body.bytes.capacity() <= SPARE_BYTES {
-            state.spare.push(body);
-        }
+    pub fn keep(&self, body: Body) {
+        lock(&self.state).keep(body, self.max);
     }
 
     /// Bytes and bodies that wait for answers (gauges).
@@ -166,5 +177,45 @@ impl Budget {
     #[must_use]
     pub fn max(&self) -> usize {
         self.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(capacity: usize) -> Body {
+        Body {
+            bytes: Vec::with_capacity(capacity),
+            items: Vec::new(),
+        }
+    }
+
+    fn spare(budget: &Budget) -> usize {
+        lock(&budget.state).spare.len()
+    }
+
+    #[test]
+    fn more_than_a_few_spare_bodies_stay_within_the_budget() {
+        const MIB: usize = 1 << 20;
+        let budget = Budget::new(20 * MIB);
+        for _ in 0..20 {
+            assert!(budget.acquire(MIB));
+        }
+        for returned in 1..20 {
+            budget.release(MIB, body(2 * MIB));
+            let used = budget.held().0;
+            assert_eq!(used, (20 - returned) * MIB);
+            let few = spare(&budget) <= SPARE_BODIES;
+            assert!(few || used + spare(&budget) * 2 * MIB <= 20 * MIB);
+        }
+        assert!(spare(&budget) >= 5, "{}", spare(&budget));
+        budget.release(MIB, body(2 * MIB));
+        assert_eq!(spare(&budget), SPARE_BODIES, "the burst is over");
+        budget.keep(body(SPARE_BYTES + 1));
+        assert_eq!(spare(&budget), SPARE_BODIES);
+        assert_eq!(budget.body().bytes.capacity(), 2 * MIB);
+        budget.keep(body(SPARE_BYTES + 1));
+        assert_eq!(spare(&budget), SPARE_BODIES - 1, "too large to be kept");
     }
 }

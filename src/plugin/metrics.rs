@@ -31,10 +31,12 @@ pub struct PluginMetrics {
     pub items_by_status: [AtomicU64; 7],
     /// Datagrams or connections refused because a bound was reached.
     pub dropped: AtomicU64,
-    /// Records waiting or connections open (a gauge).
+    /// Records waiting, connections open or requests under way (a gauge).
     pub depth: AtomicU64,
     /// Bytes that wait to be read or answered (a gauge).
     pub lag: AtomicU64,
+    /// Bytes that a request should have at the moment (a gauge of outputs that adapt it).
+    pub request_target: AtomicU64,
 }
 
 /// Label values of [`PluginMetrics::items_by_status`].

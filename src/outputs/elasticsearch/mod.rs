@@ -2,9 +2,11 @@
 
 mod config;
 mod deliver;
+mod flow;
+mod segment;
 mod target;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -44,6 +46,12 @@ pub struct Elasticsearch {
     /// The server was asked who it is, and the template is there.
     ready: watch::Sender<bool>,
     trouble: Mutex<Option<String>>,
+    /// Requests under way to one host, and to all together.
+    per_host: usize,
+    pool_max: usize,
+    line: Mutex<deliver::Line>,
+    /// Known from the start on, for the gauges.
+    metrics: OnceLock<Arc<PluginMetrics>>,
 }
 
 fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Arc<dyn Output>> {
@@ -84,6 +92,10 @@ fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Arc<dyn Output>> {
         retry: (first, longest.max(first)),
         ready: watch::Sender::new(false),
         trouble: Mutex::new(None),
+        per_host: deliver::PER_HOST.min(config.pool_max_per_route.max(1)),
+        pool_max: config.pool_max.max(1),
+        line: Mutex::new(deliver::Line::new()),
+        metrics: OnceLock::new(),
     }))
 }
 
