@@ -93,14 +93,16 @@ impl Charset {
     /// The text of a record, without a byte order mark; `holds` is what [`Charset::holds`] said. `buf` is scratch.
     pub fn text(self, batch: &mut Batch, rec: &Rec, holds: bool, buf: &mut Vec<u8>) -> Value {
         let (off, len) = without_bom(batch, rec);
-        let raw = batch.block_text(off, len);
         if holds {
-            return raw;
+            return batch.block_line(off, len);
         }
+        let raw = batch.block_text(off, len);
         let bytes = batch.bytes(raw);
         buf.clear();
         match self {
-            Charset::Utf8 if simdutf8::basic::from_utf8(bytes).is_ok() => return raw,
+            Charset::Utf8 if simdutf8::basic::from_utf8(bytes).is_ok() => {
+                return batch.block_line(off, len);
+            }
             Charset::Utf8 => push_invalid_utf8_escaped(bytes, buf),
             Charset::Ascii if bytes.is_ascii() => return raw,
             Charset::Ascii => push_chars(

@@ -601,6 +601,17 @@ impl Batch {
         Value::span(Kind::Str, 0, Space::Block, off, len)
     }
 
+    /// Text of the block, valid UTF-8, of which parts are likely to be written out: whether JSON would escape anything in
+    /// it is found once, for all of them.
+    #[must_use]
+    pub fn block_line(&self, off: u32, len: u32) -> Value {
+        let mut line = self.block_text(off, len);
+        if !super::text::needs_escape(self.bytes(line)) {
+            line.flags |= PLAIN;
+        }
+        line
+    }
+
     /// Appends a time in ISO 8601; the text of its day is kept for the next.
     pub(crate) fn write_time(&self, at: Timestamp, out: &mut Vec<u8>) {
         let mut day = self.day.take();

@@ -25,6 +25,9 @@ struct Cursor {
     rec: usize,
 }
 
+/// Lists of event ids that a worker keeps for reuse.
+const SPARE_LISTS: usize = 64;
+
 /// Longest sleep of a worker without work.
 const NAP: Duration = Duration::from_secs(1);
 
@@ -225,6 +228,8 @@ struct Worker<'s> {
     counts: Vec<u32>,
     bodies: Vec<Option<Body>>,
     spare: Vec<Vec<EventId>>,
+    spare_parts: Vec<Vec<Vec<EventId>>>,
+    cursors: Vec<usize>,
 }
 
 impl<'s> Worker<'s> {
@@ -253,6 +258,8 @@ impl<'s> Worker<'s> {
             counts: Vec::new(),
             bodies: plan.outputs.iter().map(|_| None).collect(),
             spare: Vec::new(),
+            spare_parts: Vec::new(),
+            cursors: Vec::new(),
             shared,
         }
     }
@@ -384,7 +391,8 @@ impl<'s> Worker<'s> {
                 }
             }
         } else {
-            let order = sel.ids().to_vec();
+            let mut order = self.spare.pop().unwrap_or_default();
+            order.extend_from_slice(sel.ids());
             for (at, part) in parts.iter_mut().enumerate() {
                 let steps = arms.get(at).map_or(otherwise, |(_, steps)| steps);
                 if part.is_empty() || steps.is_empty() {
@@ -395,23 +403,35 @@ impl<'s> Worker<'s> {
                 self.filters(steps, &mut inner);
                 inner.swap(part);
             }
-            merge(&self.batch, &order, &parts, first_new, &mut choice);
+            let cursors = &mut self.cursors;
+            merge(&self.batch, &order, &parts, first_new, cursors, &mut choice);
             sel.swap(&mut choice);
+            self.give_back(order);
         }
-        choice.clear();
-        self.spare.push(choice);
-        for mut part in parts {
-            part.clear();
-            self.spare.push(part);
+        self.give_back(choice);
+        self.give_back_parts(parts);
+    }
+
+    fn give_back(&mut self, mut list: Vec<EventId>) {
+        if self.spare.len() < SPARE_LISTS {
+            list.clear();
+            self.spare.push(list);
         }
-        self.spare.truncate(32);
+    }
+
+    fn give_back_parts(&mut self, mut parts: Vec<Vec<EventId>>) {
+        for part in parts.drain(..) {
+            self.give_back(part);
+        }
+        if self.spare_parts.len() < SPARE_LISTS {
+            self.spare_parts.push(parts);
+        }
     }
 
     /// One list per arm and one for `else`; events whose condition has no answer are set aside and removed.
     fn partition(&mut self, arms: &[(usize, Vec<Step>)], sel: &mut Selection) -> Vec<Vec<EventId>> {
-        let mut parts: Vec<Vec<EventId>> = (0..=arms.len())
-            .map(|_| self.spare.pop().unwrap_or_default())
-            .collect();
+        let mut parts = self.spare_parts.pop().unwrap_or_default();
+        parts.extend((0..=arms.len()).map(|_| self.spare.pop().unwrap_or_default()));
         let plan = &self.shared.plan;
         let mut regexes = Regexes {
             regexes: &plan.regexes,
@@ -463,9 +483,13 @@ impl<'s> Worker<'s> {
             match step {
                 Step::Plugin(number) => ids.iter().for_each(|id| self.out_sels[*number].push(*id)),
                 Step::Branch { arms, otherwise } => {
+                    let mut list = self.spare.pop().unwrap_or_default();
+                    list.extend_from_slice(ids);
                     let mut sel = Selection::default();
-                    sel.swap(&mut ids.to_vec());
+                    sel.swap(&mut list);
                     let parts = self.partition(arms, &mut sel);
+                    sel.swap(&mut list);
+                    self.give_back(list);
                     for (at, part) in parts.iter().enumerate() {
                         let steps = arms
                             .get(at)
@@ -474,11 +498,7 @@ impl<'s> Worker<'s> {
                             self.route(steps, part);
                         }
                     }
-                    self.spare.extend(parts.into_iter().map(|mut part| {
-                        part.clear();
-                        part
-                    }));
-                    self.spare.truncate(32);
+                    self.give_back_parts(parts);
                 }
             }
         }
@@ -559,17 +579,23 @@ fn merge(
     order: &[EventId],
     parts: &[Vec<EventId>],
     first_new: EventId,
+    cursors: &mut Vec<usize>,
     out: &mut Vec<EventId>,
 ) {
-    let mut cursors = vec![0_usize; parts.len()];
+    cursors.clear();
+    cursors.resize(parts.len(), 0);
+    let made = batch.len() > first_new as usize;
     for id in order {
-        for (part, cursor) in parts.iter().zip(&mut cursors) {
+        for (part, cursor) in parts.iter().zip(cursors.iter_mut()) {
             if part.get(*cursor) == Some(id) {
                 out.push(*id);
                 *cursor += 1;
             }
         }
-        for (part, cursor) in parts.iter().zip(&mut cursors) {
+        if !made {
+            continue;
+        }
+        for (part, cursor) in parts.iter().zip(cursors.iter_mut()) {
             while let Some(child) = part
                 .get(*cursor)
                 .filter(|child| **child >= first_new && batch.ancestor(**child, first_new) == *id)
@@ -580,7 +606,7 @@ fn merge(
         }
     }
     // Events that came from no event (time-outs of later filters, say) come last.
-    for (part, cursor) in parts.iter().zip(&cursors) {
+    for (part, cursor) in parts.iter().zip(cursors.iter()) {
         out.extend_from_slice(part.get(*cursor..).unwrap_or_default());
     }
 }
