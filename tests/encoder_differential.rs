@@ -113,10 +113,10 @@ impl Writer {
             return write_text(random, kind, &mut line.text);
         }
         if TEXTS.contains(&key) {
-            return self.text(random, line);
+            return Self::text(random, line);
         }
         match key {
-            "tags" => self.array(random, line, |this, random, line| this.text(random, line)),
+            "tags" => self.array(random, line, |_, random, line| Self::text(random, line)),
             NEST => self.object(random, line, 2),
             LIST => self.array(random, line, |this, random, line| {
                 this.value(random, line, 2)
@@ -147,7 +147,7 @@ impl Writer {
                 ]);
                 literal(number, line)
             }
-            6..=9 => self.text(random, line),
+            6..=9 => Self::text(random, line),
             10 | 11 => self.object(random, line, depth - 1),
             _ => self.array(random, line, |this, random, line| {
                 this.value(random, line, depth - 1)
@@ -155,7 +155,7 @@ impl Writer {
         }
     }
 
-    fn text(&self, random: &mut Random, line: &mut Line) -> Value {
+    fn text(random: &mut Random, line: &mut Line) -> Value {
         let text = match random.below(6) {
             0 => (*random.pick(&CONSTANTS)).to_owned(),
             1 => {
@@ -564,7 +564,7 @@ fn round(random: &mut Random) -> usize {
     config(&plan, &mut filters);
 
     let mut writers: Vec<Writer> = (0..=random.below(3)).map(|_| Writer::new(random)).collect();
-    let lines: Vec<Line> = (0..1 + random.below(700))
+    let lines: Vec<Line> = (0..=random.below(700))
         .map(|_| {
             let writer = random.below(writers.len());
             writers[writer].line(random)
