@@ -42,10 +42,10 @@ loadtest: build ## A short measurement: JSON events against the built-in sink
 bench: ## What each stage and plugin costs, by criterion (BENCH="audit" takes those with the word in their name)
 	$(CARGO) bench --bench stages -- $(BENCH)
 
-instructions: ## Instructions per event of the hottest ways, under valgrind, against benches/instructions.txt
+instructions: build ## Instructions per event of the hottest ways, under valgrind, against benches/instructions.txt
 	scripts/instructions
 
-instructions-update: ## benches/instructions.txt again; the commit says why counts moved
+instructions-update: build ## benches/instructions.txt again; the commit says why counts moved
 	scripts/instructions --update
 
 peers: build ## CPU per event beside rsyslog and syslog-ng (PEERS="--rounds 1 --check"; see benches/peers/)

@@ -64,11 +64,14 @@ pub(super) fn render(out: &mut String) {
          process_open_fds {open}\n\
          # HELP process_start_time_seconds When the process started, seconds since 1970.\n# TYPE process_start_time_seconds gauge\n\
          process_start_time_seconds {:.3}\n\
+         # HELP logmill_allocations_total Allocations and reallocations of memory.\n# TYPE logmill_allocations_total counter\n\
+         logmill_allocations_total {}\n\
          # HELP logmill_build_info The version, as a label.\n# TYPE logmill_build_info gauge\n\
          logmill_build_info{{version=\"{}\"}} 1",
         cpu_seconds(),
         memory_bytes("VmRSS"),
         *STARTED,
+        crate::telemetry::alloc::allocations(),
         env!("CARGO_PKG_VERSION"),
     );
 }

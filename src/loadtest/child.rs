@@ -99,6 +99,13 @@ impl Launch {
         self
     }
 
+    /// Lets what it writes to stdout go nowhere.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        self.command.stdout(Stdio::null());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -131,6 +138,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Most resident memory, bytes.
     pub peak_rss: u64,
+    /// Resident memory at the moment without the pages of mapped files, bytes.
+    pub rss: u64,
 }
 
 impl Child {
@@ -243,20 +252,22 @@ fn parse_usage(stat: &str, status: &str) -> Usage {
             .and_then(|text| text.parse::<f64>().ok())
             .unwrap_or(0.0)
     };
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak_kib = peak
-        .and_then(|text| {
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|text| {
             text.trim()
                 .trim_end_matches("kB")
                 .trim()
                 .parse::<u64>()
                 .ok()
         })
-        .unwrap_or(0);
+        .map_or(0, |kib| kib * 1024)
+    };
     Usage {
         // Linux reports in units of 1/100 s on every architecture.
         cpu_seconds: (ticks(11) + ticks(12)) / 100.0,
-        peak_rss: peak_kib * 1024,
+        peak_rss: bytes("VmHWM:"),
+        rss: bytes("VmRSS:").saturating_sub(bytes("RssFile:")),
     }
 }
 
@@ -267,12 +278,16 @@ mod tests {
     #[test]
     fn usage_is_read_also_of_a_process_with_an_odd_name() {
         let stat = "12 (a ) Z 1) S 1 2 3 4 5 6 7 8 9 10 250 125 0 0 20";
-        let usage = parse_usage(stat, "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n");
+        let usage = parse_usage(
+            stat,
+            "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 9 kB\nRssFile:\t 1 kB\n",
+        );
         assert_eq!(
             usage,
             Usage {
                 cpu_seconds: 3.75,
-                peak_rss: 2 << 20
+                peak_rss: 2 << 20,
+                rss: 8 << 10,
             }
         );
         assert_eq!(parse_usage("", ""), Usage::default());

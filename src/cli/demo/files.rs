@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::formats::FORMATS;
-use super::story::{Moment, World};
+use crate::loadtest::project_ai::formats::FORMATS;
+use crate::loadtest::project_ai::story::{Expected, Moment, World};
 
 /// Most entries at once, so that a machine that cannot keep up is not asked for ever more.
 const MOST_AT_ONCE: u64 = 20_000;
@@ -42,7 +42,7 @@ impl Files {
     }
 
     /// What was written so far.
-    pub(super) fn expected(&self) -> super::story::Expected {
+    pub(super) fn expected(&self) -> Expected {
         self.world.expected
     }
 

@@ -1,9 +1,7 @@
 //! `logmill demo`: the main job with no set-up: live logs in all formats, shipped by `pipelines/`, and counted where they arrive.
 
 mod files;
-mod formats;
 mod status;
-mod story;
 mod view;
 
 use std::ffi::OsStr;
@@ -16,6 +14,7 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::loadtest::child::{Child, Launch, TempFolder};
+use crate::loadtest::project_ai::{self, formats};
 use crate::loadtest::signals::Signals;
 use crate::loadtest::{geo, http};
 use files::Files;
@@ -52,7 +51,11 @@ pub(super) fn command() -> Command {
 
 pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
     crate::telemetry::log::start("warn", "plain");
-    let pipelines = pipelines(matches.get_one::<PathBuf>("pipelines"))?;
+    let pipelines = project_ai::pipelines(
+        matches
+            .get_one::<PathBuf>("pipelines")
+            .map(PathBuf::as_path),
+    )?;
     let length = Duration::from_secs(matches.get_one("seconds").copied().unwrap_or(60));
     let signals = Signals::watch()?;
     let mut demo = Demo::start(
@@ -64,25 +67,6 @@ pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
     demo.ship(length, &signals)?;
     let arrived = demo.drain(&signals)?;
     demo.end(arrived)
-}
-
-/// The config to run.
-fn pipelines(given: Option<&PathBuf>) -> Result<PathBuf, String> {
-    if let Some(given) = given {
-        return if given.exists() {
-            Ok(given.clone())
-        } else {
-            Err(format!(
-                "there is no {}: check `--pipelines`",
-                given.display()
-            ))
-        };
-    }
-    let program = std::env::current_exe().unwrap_or_default();
-    let places = std::iter::once(Path::new(".")).chain(program.ancestors().skip(1));
-    let is_ours = |folder: &PathBuf| folder.join("90-output.conf").is_file();
-    let found = places.map(|place| place.join("pipelines")).find(is_ours);
-    found.ok_or_else(|| "the folder pipelines/ is neither here nor beside or above the program: name it with `--pipelines`".to_owned())
 }
 
 /// The demo at work. Its processes and its folder end with it, in this order.
@@ -270,13 +254,7 @@ fn shipper(
         .env("PROJECT_AI_TIMEZONE", "UTC")
         .env("GEOIP_CITY_DB", city)
         .env("GEOIP_ASN_DB", asn);
-    // Settings of the machine's real pipelines have no place in the demo.
-    for name in [
-        "PROJECT_AI_MAX_AGE",
-        "PROJECT_AI_MAX_AHEAD",
-        "PROJECT_AI_CLOSE_OLDER",
-        "PROJECT_AI_AUDIT_INDEX",
-    ] {
+    for name in project_ai::SETTINGS {
         launch = launch.without_env(name);
     }
     if let Target::Sink(address) = target {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::story::{Expected, Family};
 use crate::elasticsearch::{Auth, Client, ClientConfig};
+use crate::loadtest::project_ai::story::{Expected, Family};
 use crate::loadtest::{documents_per_index, http, metric, newest, stats};
 
 /// Where the documents go.

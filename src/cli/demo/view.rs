@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::status::Status;
-use super::story::{Expected, Family};
+use crate::loadtest::project_ai::story::{Expected, Family};
 
 /// How often the table is redrawn, and how often a line is written elsewhere.
 const TABLE_EVERY: Duration = Duration::from_secs(1);

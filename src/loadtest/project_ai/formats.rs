@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::story::{ATTACKS, Family, GATES, LAWS, PATHS, SEVERITIES, STATUSES, Story, World};
 
 /// A file and how one entry is appended to it.
-pub(super) struct Format {
+pub(crate) struct Format {
     /// Name of the file, as the pipelines know it.
     pub file: &'static str,
     /// Entries of this file among 100 or so of all.
@@ -19,7 +19,7 @@ pub(super) struct Format {
 }
 
 /// All of them.
-pub(super) const FORMATS: [Format; 16] = [
+pub(crate) const FORMATS: [Format; 16] = [
     Format {
         file: "app-json.jsonl",
         weight: 20,

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 /// The index family that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     Persona,
     Security,
     Ethics,
@@ -16,7 +16,7 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Family; 4] = [
+    pub(crate) const ALL: [Family; 4] = [
         Family::Persona,
         Family::Security,
         Family::Ethics,
@@ -24,7 +24,7 @@ impl Family {
     ];
 
     /// Its indices without the day.
-    pub(super) fn index(self) -> &'static str {
+    pub(crate) fn index(self) -> &'static str {
         match self {
             Family::Persona => "project-ai-persona",
             Family::Security => "project-ai-security",
@@ -36,7 +36,7 @@ impl Family {
 
 /// What was written so far, and so what must arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     /// Lines.
     pub lines: u64,
     /// Events per family, in the order of [`Family::ALL`]. Several lines may be one event, and one line several.
@@ -47,14 +47,14 @@ pub(super) struct Expected {
 
 impl Expected {
     /// All events.
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.families.iter().sum()
     }
 }
 
 /// One instant in the notations of log files, UTC.
 #[derive(Clone, Debug)]
-pub(super) struct Moment {
+pub(crate) struct Moment {
     /// `2026-04-20T15:30:45.123Z`.
     pub iso: String,
     /// Milliseconds since 1970.
@@ -62,13 +62,17 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    pub(super) fn now() -> Self {
-        let now = Timestamp::now().truncated_to_millis();
+    pub(crate) fn now() -> Self {
+        Self::at(Timestamp::now().to_millis())
+    }
+
+    /// The instant so many milliseconds after 1970.
+    pub(crate) fn at(millis: i64) -> Self {
         let mut iso = Vec::with_capacity(24);
-        now.write_iso8601(&mut iso);
+        Timestamp::from_millis(millis).write_iso8601(&mut iso);
         Moment {
             iso: String::from_utf8(iso).unwrap_or_default(),
-            millis: now.to_millis(),
+            millis,
         }
     }
 
@@ -77,12 +81,12 @@ impl Moment {
     }
 
     /// Seconds since 1970 with a fraction.
-    pub(super) fn epoch(&self) -> f64 {
+    pub(crate) fn epoch(&self) -> f64 {
         self.millis as f64 / 1000.0
     }
 
     /// `2026-04-20 15:30:45,123`.
-    pub(super) fn comma(&self) -> String {
+    pub(crate) fn comma(&self) -> String {
         format!(
             "{} {},{}",
             self.part(0, 10),
@@ -92,22 +96,22 @@ impl Moment {
     }
 
     /// `2026-04-20 15:30:45`.
-    pub(super) fn seconds(&self) -> String {
+    pub(crate) fn seconds(&self) -> String {
         format!("{} {}", self.part(0, 10), self.part(11, 19))
     }
 
     /// `2026-04-20T15:30:45` followed by what is given.
-    pub(super) fn iso_seconds(&self, rest: &str) -> String {
+    pub(crate) fn iso_seconds(&self, rest: &str) -> String {
         format!("{}{rest}", self.part(0, 19))
     }
 
     /// `2026-04-20T15:30:45.123` and more digits, without a zone.
-    pub(super) fn iso_digits(&self, digits: &str) -> String {
+    pub(crate) fn iso_digits(&self, digits: &str) -> String {
         format!("{}{digits}", self.part(0, 23))
     }
 
     /// `20/Apr/2026` and the time of day behind a separator.
-    pub(super) fn common_log(&self, separator: char) -> String {
+    pub(crate) fn common_log(&self, separator: char) -> String {
         const MONTHS: [&str; 12] = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ];
@@ -126,14 +130,14 @@ impl Moment {
     }
 
     /// `20260420:153045.123`.
-    pub(super) fn packed(&self) -> String {
+    pub(crate) fn packed(&self) -> String {
         let plain = |from, to| self.part(from, to).replace(['-', ':'], "");
         format!("{}:{}.{}", plain(0, 10), plain(11, 19), self.part(20, 23))
     }
 }
 
 /// One event of the application.
-pub(super) struct Story {
+pub(crate) struct Story {
     pub level: &'static str,
     pub logger: &'static str,
     pub message: String,
@@ -144,7 +148,7 @@ pub(super) struct Story {
     pub known_address: bool,
 }
 
-pub(super) const USERS: [&str; 8] = [
+pub(crate) const USERS: [&str; 8] = [
     "amara",
     "benedikt",
     "chen",
@@ -154,13 +158,13 @@ pub(super) const USERS: [&str; 8] = [
     "svc-index",
     "svc-mirror",
 ];
-pub(super) const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
-pub(super) const LAWS: [&str; 4] = ["Zeroth", "First", "Second", "Third"];
-pub(super) const GATES: [&str; 3] = ["prompt_gate", "upload_gate", "egress_gate"];
-pub(super) const ATTACKS: [&str; 4] = ["injection", "jailbreak", "exfiltration", "bypass"];
+pub(crate) const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+pub(crate) const LAWS: [&str; 4] = ["Zeroth", "First", "Second", "Third"];
+pub(crate) const GATES: [&str; 3] = ["prompt_gate", "upload_gate", "egress_gate"];
+pub(crate) const ATTACKS: [&str; 4] = ["injection", "jailbreak", "exfiltration", "bypass"];
 
 /// The invented application: its randomness, and the count of what it did.
-pub(super) struct World {
+pub(crate) struct World {
     pub rng: Rng,
     pub expected: Expected,
     pub now: Moment,
@@ -170,13 +174,13 @@ pub(super) struct World {
 }
 
 /// State of the hash-chained log.
-pub(super) struct Chain {
+pub(crate) struct Chain {
     pub number: u64,
     pub previous_hash: String,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         World {
             rng: Rng::new(seed),
             expected: Expected::default(),
@@ -190,30 +194,30 @@ impl World {
     }
 
     /// Counts an event that was written.
-    pub(super) fn count(&mut self, family: Family, known_address: bool) {
+    pub(crate) fn count(&mut self, family: Family, known_address: bool) {
         self.expected.families[family as usize] += 1;
         self.expected.known_addresses += u64::from(known_address);
     }
 
     /// An address, and whether the databases know it.
-    pub(super) fn address(&mut self) -> (String, bool) {
+    pub(crate) fn address(&mut self) -> (String, bool) {
         let mut text = String::new();
         let known = geo::address(&mut self.rng, &mut text);
         (text, known)
     }
 
-    pub(super) fn user(&mut self) -> &'static str {
+    pub(crate) fn user(&mut self) -> &'static str {
         self.rng.pick::<&str, 8>(&USERS)
     }
 
-    pub(super) fn hex(&mut self, digits: usize) -> String {
+    pub(crate) fn hex(&mut self, digits: usize) -> String {
         let mut text = String::new();
         self.rng.hex(digits, &mut text);
         text
     }
 
     /// Something happens.
-    pub(super) fn story(&mut self) -> Story {
+    pub(crate) fn story(&mut self) -> Story {
         match self.rng.below(20) {
             0..3 => self.mood(),
             3..6 => self.law(),
@@ -381,14 +385,14 @@ impl World {
     }
 }
 
-pub(super) const PATHS: [&str; 5] = [
+pub(crate) const PATHS: [&str; 5] = [
     "/v1/dialogue",
     "/v1/memory",
     "/v1/permits",
     "/healthz",
     "/v1/reports",
 ];
-pub(super) const STATUSES: [u16; 8] = [200, 200, 200, 200, 302, 403, 404, 500];
+pub(crate) const STATUSES: [u16; 8] = [200, 200, 200, 200, 302, 403, 404, 500];
 
 fn story(
     level: &'static str,
