@@ -4,10 +4,10 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test unit lint fmt docs notices geoip loadtest bench peers fuzz clean
+.PHONY: help build demo test unit lint fmt docs notices geoip loadtest bench peers fuzz instructions instructions-update clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## The release binary, target/release/logmill
 	$(CARGO) build --release
@@ -36,8 +36,17 @@ notices: ## THIRD-PARTY-NOTICES.md from Cargo.lock; an unlisted licence is an er
 geoip: ## A free (CC0) country database for geoip, through npm
 	scripts/geoip
 
-bench loadtest: build ## A short measurement: JSON events against the built-in sink
+loadtest: build ## A short measurement: JSON events against the built-in sink
 	$(TARGET)/release/logmill loadtest --smoke
+
+bench: ## What each stage and plugin costs, by criterion (BENCH="audit" takes those with the word in their name)
+	$(CARGO) bench --bench stages -- $(BENCH)
+
+instructions: build ## Instructions per event of the hottest ways, under valgrind, against benches/instructions.txt
+	scripts/instructions
+
+instructions-update: build ## benches/instructions.txt again; the commit says why counts moved
+	scripts/instructions --update
 
 peers: build ## CPU per event beside rsyslog and syslog-ng (PEERS="--rounds 1 --check"; see benches/peers/)
 	benches/peers/run $(PEERS)

@@ -21,18 +21,19 @@ use logmill::pipeline::{Pipeline, RunOptions};
 use logmill::plan::{PlanOptions, compile};
 use logmill::plugin::options::CodecRef;
 use logmill::plugin::{
-    Attrs, Block, Body, Build, Catalogue, Codec, Cx, Fill, FillCx, Input, Make, Options, Output,
-    PluginKind, PluginMetrics, PluginSpec, SendCx, Settings, Source, StartCx, Started,
+    Attrs, Block, Body, Build, Catalogue, Codec, Cx, Fill, FillCx, Framer, Framing, Input, Make,
+    Options, Output, PluginKind, PluginMetrics, PluginSpec, SendCx, Settings, Source, StartCx,
+    Started,
 };
 
 /// What goes in.
 #[derive(Clone, Debug, Default)]
 pub struct Feed {
-    /// The records, in this order, again and again.
+    /// Lines without their ends, in this order, again and again.
     pub lines: Vec<Vec<u8>>,
-    /// Records in all.
+    /// Lines in all.
     pub records: u64,
-    /// Most records of each block, in turn; as many as fit where there is none.
+    /// Most lines of each block, in turn; as many as fit where there is none.
     pub blocks: Vec<usize>,
 }
 
@@ -62,7 +63,7 @@ fn catalogue() -> Catalogue {
         });
         all.push(PluginSpec {
             name: "records",
-            about: "Records from memory.",
+            about: "Lines from memory.",
             options: RecordsConfig::specs,
             make: Make::Input(make_records),
         });
@@ -94,8 +95,10 @@ impl Input for Records {
         let feed = exchange(|all| all.feeds.remove(&cx.id)).ok_or("nothing to feed")?;
         Ok(Started {
             source: Box::new(Feeding {
+                framer: self.codec.framer(&Framing::Lines(b"\n".to_vec())),
                 feed,
                 given: 0,
+                bytes: 0,
                 block: 0,
                 attrs: Arc::new(Attrs::default()),
             }),
@@ -107,8 +110,10 @@ impl Input for Records {
 }
 
 struct Feeding {
+    framer: Box<dyn Framer>,
     feed: Feed,
     given: u64,
+    bytes: u64,
     block: usize,
     attrs: Arc<Attrs>,
 }
@@ -121,18 +126,25 @@ impl Source for Feeding {
             blocks,
         } = &self.feed;
         let most = match blocks.len() {
-            0 => usize::MAX,
-            turns => blocks[self.block % turns].max(1),
+            0 => u64::MAX,
+            turns => blocks[self.block % turns].max(1) as u64,
         };
         self.block += 1;
-        while self.given < *records && block.recs.len() < most {
+        let (from, last) = (block.buf.len(), self.given.saturating_add(most));
+        while self.given < (*records).min(last) {
             let line = &lines[(self.given % lines.len() as u64) as usize];
-            if !block.recs.is_empty() && block.buf.len() + line.len() >= cx.block_bytes {
+            if block.buf.len() > from && block.buf.len() + line.len() >= cx.block_bytes {
                 break;
             }
-            block.push_record(&[line], self.given, 0);
+            block.buf.extend_from_slice(line);
             block.buf.push(b'\n');
             self.given += 1;
+        }
+        let fed = (block.buf.len() - from) as u64;
+        self.framer.feed(block, from, self.bytes);
+        self.bytes += fed;
+        if self.given == *records {
+            self.framer.flush(block);
         }
         block.end_run(None, &self.attrs, 0);
         if self.given == *records {

@@ -82,6 +82,7 @@ pub(super) fn command() -> Command {
         )
         .arg(switch("json", "Print the result as one JSON object"))
         .arg(path("compare", "Show ratios to an earlier result of --json"))
+        .arg(path("write", "Only write the lines, the config and the database of the scenario to this folder").hide(true))
         .args_conflicts_with_subcommands(true)
         .subcommand(
             Command::new("scale")
@@ -109,6 +110,13 @@ pub(super) fn main(matches: &ArgMatches) -> Result<ExitCode, String> {
         return scale(matches, &signals, &mut progress);
     }
     let number = |name: &str| matches.get_one::<u64>(name).copied();
+    if let Some(folder) = matches.get_one::<PathBuf>("write") {
+        let name = matches.get_one::<String>("scenario");
+        let scenario = name.and_then(|name| Scenario::named(name));
+        let scenario = scenario.ok_or("`--write` takes one `--scenario`")?;
+        loadtest::hand_out(scenario, number("events").unwrap_or(EVENTS), folder)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // What was measured for minutes must not be lost to a file that is not there.
     let earlier = matches
         .get_one::<PathBuf>("compare")

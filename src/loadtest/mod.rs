@@ -4,6 +4,7 @@ pub mod child;
 pub mod configs;
 mod feed;
 pub mod geo;
+mod handout;
 pub mod http;
 mod latency;
 mod lines;
@@ -25,6 +26,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+pub use handout::hand_out;
 pub use load::Kind;
 pub use measure::{Options, run};
 pub use receiver::Target;
