@@ -127,9 +127,8 @@ impl Node {
     /// Whether the token stands at `pos`.
     #[inline]
     fn stands_at(&self, bytes: &[u8], pos: usize) -> bool {
-        let rest = bytes.get(pos..).unwrap_or_default();
-        let Some(window) = rest.first_chunk::<HEAD>() else {
-            return rest.starts_with(&self.token);
+        let Some(window) = bytes.get(pos..).and_then(<[u8]>::first_chunk::<HEAD>) else {
+            return self.goes_on(bytes, pos, 0);
         };
         let (halves, _) = window.as_chunks::<{ HEAD / 2 }>();
         let [first, second] = halves else {
@@ -137,9 +136,16 @@ impl Node {
         };
         let differs = ((u128::from_le_bytes(*first) ^ self.head[0]) & self.mask[0])
             | ((u128::from_le_bytes(*second) ^ self.head[1]) & self.mask[1]);
-        differs == 0
-            && (self.token.len() <= HEAD
-                || rest.get(HEAD..self.token.len()) == self.token.get(HEAD..))
+        differs == 0 && (self.token.len() <= HEAD || self.goes_on(bytes, pos, HEAD))
+    }
+
+    /// Whether the token, of which `from` bytes are known to be there, stands at `pos`.
+    #[inline(never)]
+    fn goes_on(&self, bytes: &[u8], pos: usize, from: usize) -> bool {
+        let token = self.token.get(from..).unwrap_or_default();
+        bytes
+            .get(pos + from..)
+            .is_some_and(|rest| rest.starts_with(token))
     }
 }
 
@@ -260,12 +266,13 @@ impl Checker {
                     continue;
                 }
                 b'"' => Gap::Text,
-                b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'[' => Gap::Value { depth },
+                b'[' if !is_short_list(bytes, pos) => Gap::Value { depth },
+                b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Gap::Value { depth },
                 b'\n' => Gap::End,
                 byte => {
                     depth = match byte {
-                        b'{' => depth + 1,
-                        b'}' => depth.saturating_sub(1),
+                        b'{' | b'[' => depth + 1,
+                        b'}' | b']' => depth.saturating_sub(1),
                         _ => depth,
                     };
                     pos += 1;
@@ -314,6 +321,17 @@ impl Checker {
         }
         Some(index)
     }
+}
+
+/// Whether the array at `pos` is one of few scalars, such as tags: how many there are is then part of the skeleton.
+fn is_short_list(bytes: &[u8], pos: usize) -> bool {
+    const SHORT: usize = 100;
+    let ahead = bytes.get(pos + 1..).unwrap_or_default();
+    let ahead = ahead.get(..SHORT).unwrap_or(ahead);
+    let end = ahead
+        .iter()
+        .position(|&byte| matches!(byte, b'[' | b']' | b'{'));
+    end.is_some_and(|end| ahead.get(end) == Some(&b']'))
 }
 
 /// Whether the string at `pos` is a key: a colon follows it.

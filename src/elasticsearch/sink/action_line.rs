@@ -210,6 +210,16 @@ pub(super) struct Template {
     /// From the closing quote of the id to the newline.
     tail: Box<[u8]>,
     has_id: bool,
+    /// The last bytes of `head`: lines of other indices differ there, for the names' lengths if for nothing else.
+    end: Option<[u8; END]>,
+}
+
+/// Bytes of a form's head that are compared before all others.
+const END: usize = 16;
+
+/// None for a head that is shorter.
+fn end_of(head: &[u8]) -> Option<[u8; END]> {
+    head.last_chunk().copied()
 }
 
 impl Template {
@@ -222,6 +232,7 @@ impl Template {
                 head: line.into(),
                 tail: Box::default(),
                 has_id: false,
+                end: end_of(line),
             });
         };
         let needle = [b"\"_id\":\"", id.as_bytes(), b"\""].concat();
@@ -238,12 +249,17 @@ impl Template {
             head: head.into(),
             tail: rest.get(id.len()..)?.into(),
             has_id: true,
+            end: end_of(head),
         })
     }
 
     /// Whether `rest` begins with a line of this form: its id and its length.
     #[inline]
     pub fn matches<'a>(&self, rest: &'a [u8]) -> Option<(Option<&'a [u8]>, usize)> {
+        let end = rest.get(..self.head.len())?.last_chunk::<END>();
+        if end != self.end.as_ref() {
+            return None;
+        }
         let behind = rest.strip_prefix(&*self.head)?;
         if !self.has_id {
             return Some((None, self.head.len()));
@@ -356,5 +372,8 @@ mod tests {
         let plain = b"{\"index\":{\"_index\":\"a\"}}\n";
         let template = Template::learn(&parse(plain, 1).unwrap(), plain, 0).unwrap();
         assert_eq!(template.matches(plain), Some((None, plain.len())));
+        let short = b"{\"index\":{}}\n";
+        let template = Template::learn(&parse(short, 1).unwrap(), short, 0).unwrap();
+        assert_eq!(template.matches(short), Some((None, short.len())));
     }
 }
