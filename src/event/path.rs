@@ -382,6 +382,15 @@ impl Batch {
 
     /// Removes a field and returns what it held.
     pub fn remove(&mut self, id: EventId, path: &Path) -> Value {
+        if let (Root::Slot(slot), []) = (&path.root, &*path.rest)
+            && !matches!(*slot, slot::EVENT | slot::METADATA)
+        {
+            let value = self.slot(id, *slot);
+            if !value.is_absent() {
+                self.put_slot(id, *slot, Value::ABSENT);
+            }
+            return self.decode_string(value).without_orig();
+        }
         let Some((last, parents)) = path.rest.split_last() else {
             return self.remove_root(id, &path.root);
         };

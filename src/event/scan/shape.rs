@@ -21,7 +21,7 @@ use super::{Limits, RawKind};
 const MAX_NODES: usize = 8192;
 const MAX_SHAPES: usize = 1024;
 const MAX_SPOTS: usize = 256;
-const MAX_ALTERNATIVES: usize = 16;
+const MAX_ALTERNATIVES: usize = 32;
 const MAX_LITERAL: usize = 1024;
 /// All literals together, bytes.
 const MAX_TEXT: usize = 1 << 20;
@@ -182,6 +182,8 @@ pub struct Shapes {
     /// Records that pass unseen.
     pause: u32,
     full: bool,
+    /// Somewhere an alternative found no room.
+    crowded: bool,
     limits: Limits,
 }
 
@@ -199,6 +201,7 @@ impl Shapes {
             found: 0,
             pause: 0,
             full: false,
+            crowded: false,
             limits,
         }
     }
@@ -241,7 +244,7 @@ impl Shapes {
             return false;
         }
         self.pause = PAUSE;
-        if !self.full {
+        if !self.full && !self.crowded {
             return false;
         }
         self.nodes.clear();
@@ -249,6 +252,7 @@ impl Shapes {
         self.known.clear();
         self.root = NONE;
         self.full = false;
+        self.crowded = false;
         true
     }
 
@@ -469,7 +473,8 @@ impl Shapes {
             }
             (at, alternatives) = (node.sibling, alternatives + 1);
         }
-        if alternatives >= MAX_ALTERNATIVES || literal.is_empty() {
+        if alternatives >= MAX_ALTERNATIVES {
+            self.crowded = true;
             return None;
         }
         if self.nodes.len() >= MAX_NODES || self.literals.len() + literal.len() > MAX_TEXT {

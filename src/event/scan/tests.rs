@@ -548,3 +548,74 @@ fn cost_of_a_line() {
     });
     println!("known valid: fields {skipping} ns, duplicate keys {twins} ns");
 }
+
+fn spots_of(shapes: &mut super::shape::Shapes, text: &str) -> Option<Vec<String>> {
+    let mut buf = text.as_bytes().to_vec();
+    let end = u32::try_from(buf.len()).unwrap();
+    buf.extend_from_slice(&[b'"'; super::shape::MARGIN]);
+    let mut spots = Vec::new();
+    if shapes.find(&buf, 0, end, &mut spots).is_none() {
+        shapes.learn(&buf, 0, end);
+        return None;
+    }
+    let text = |spot: &super::shape::Spot| {
+        let (from, to) = spot.stretch();
+        String::from_utf8_lossy(&buf[from as usize..to as usize]).into_owned()
+    };
+    Some(spots.iter().map(text).collect())
+}
+
+#[test]
+fn a_record_like_an_earlier_one_is_known_by_its_literals() {
+    let long = "n".repeat(70);
+    for mut shapes in [
+        super::shape::Shapes::new(limits()),
+        super::shape::Shapes::portable(limits()),
+    ] {
+        let line = |a: &str, b: &str, c: &str| {
+            format!("{{\"a\": {a}, \"{long}\": {{\"b\":[{b}]}},\t\"c\":\"{c}\" }}")
+        };
+        assert_eq!(spots_of(&mut shapes, &line("1", "\"x\"", "é")), None);
+        let same = line("-2.5e3", "\"y \\u00e9\"", &"z".repeat(100));
+        let expected = vec!["-2.5e3".to_owned(), "y \\u00e9".to_owned(), "z".repeat(100)];
+        assert_eq!(spots_of(&mut shapes, &same), Some(expected));
+        for other in [
+            line("01", "\"x\"", "c"),
+            line("1", "\"\\x\"", "c"),
+            line("1", "\"x\"", "c\u{1}"),
+            line("1", "\"x\",2", "c"),
+            line("1", "\"x\"", "c").replace("\"a\"", "\"A\""),
+            line("1", "\"x\"", "c").replace('\t', " "),
+            line("1", "\"x\"", "c") + "x",
+            line("1", "\"x\"", "c").replace("\" }", "\""),
+        ] {
+            let mut shapes = super::shape::Shapes::new(limits());
+            spots_of(&mut shapes, &line("1", "\"x\"", "c"));
+            assert_eq!(spots_of(&mut shapes, &other), None, "{other}");
+        }
+        // A string and a number in one place are two shapes, whichever came first or last.
+        assert_eq!(spots_of(&mut shapes, &line("\"1\"", "true", "c")), None);
+        for _ in 0..2 {
+            assert!(spots_of(&mut shapes, &line("\"1\"", "null", "c")).is_some());
+            assert!(spots_of(&mut shapes, &line("1", "\"x\"", "c")).is_some());
+        }
+    }
+}
+
+#[test]
+fn shapes_are_bounded_and_rest_where_they_do_not_pay() {
+    let mut shapes = super::shape::Shapes::new(limits());
+    let mut forgotten = false;
+    for number in 0..40_000 {
+        assert_eq!(spots_of(&mut shapes, &format!("{{\"k{number}\":1}}")), None);
+        assert!(shapes.len() <= 1024);
+        forgotten |= shapes.tidy();
+    }
+    assert!(forgotten);
+    let mut known = false;
+    for _ in 0..40_000 {
+        known |= spots_of(&mut shapes, "{\"again\":true}").is_some();
+        shapes.tidy();
+    }
+    assert!(known, "after a pause shapes are looked for again");
+}

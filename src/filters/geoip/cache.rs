@@ -111,6 +111,7 @@ pub(super) struct Cache {
     fragments: Vec<Fragment>,
     text: usize,
     entries: usize,
+    forgotten: u64,
 }
 
 impl Cache {
@@ -124,6 +125,7 @@ impl Cache {
             fragments: Vec::new(),
             text: 0,
             entries,
+            forgotten: 0,
         }
     }
 
@@ -134,6 +136,12 @@ impl Cache {
         self.by_place.clear();
         self.fragments.clear();
         self.text = 0;
+        self.forgotten += 1;
+    }
+
+    /// How often everything was forgotten: numbers of fragments that are older mean nothing.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// What is known of an address.

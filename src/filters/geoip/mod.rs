@@ -131,6 +131,11 @@ struct Worker {
     with_ip: bool,
     with_network: bool,
     cache: Cache,
+    /// The addresses of the events at hand, and what was known of each. All are looked for before the first is used, so
+    /// that the memory of many is waited for at once.
+    found: Vec<Option<(Address, Known)>>,
+    /// How often the cache had forgotten everything when they were looked for.
+    forgotten: u64,
 }
 
 fn make(plugin: &Plugin, build: &mut Build<'_>) -> Option<Box<dyn Filter>> {
@@ -303,6 +308,8 @@ impl Worker {
             fields,
             database,
             cache: Cache::new(filter.cache_size),
+            found: Vec::new(),
+            forgotten: 0,
         }
     }
 
@@ -373,14 +380,30 @@ impl GeoIp {
         })
     }
 
-    fn call(&self, batch: &mut Batch, id: EventId, cx: &mut Cx<'_>) -> bool {
-        let Some(found) = self.address(batch, id) else {
-            return false;
-        };
+    /// Looks the addresses of all selected events up in the cache.
+    fn find_all(&self, batch: &mut Batch, sel: &Selection, worker: &mut Worker) {
+        worker.found.clear();
+        worker.forgotten = worker.cache.forgotten();
+        for &id in sel.ids() {
+            let address = self.address(batch, id);
+            worker
+                .found
+                .push(address.map(|found| (found, worker.cache.get(found.parsed))));
+        }
+    }
+
+    /// Handles the event whose address is number `at` of those found.
+    fn call(&self, batch: &mut Batch, id: EventId, at: usize, cx: &mut Cx<'_>) -> bool {
         let Some(worker) = cx.scratch.downcast_mut::<Worker>() else {
             return false;
         };
-        let mut known = worker.cache.get(found.parsed);
+        let Some(Some((found, mut known))) = worker.found.get(at).copied() else {
+            return false;
+        };
+        if known == Known::Nothing || worker.forgotten != worker.cache.forgotten() {
+            // An event before this one may have changed it.
+            known = worker.cache.get(found.parsed);
+        }
         if known == Known::Nothing {
             known = if is_special(found.parsed) {
                 Known::Miss
@@ -479,10 +502,12 @@ impl Filter for GeoIp {
                 };
             }
             worker.run += 1;
+            self.find_all(batch, sel, worker);
         }
-        let (mut matches, mut failures) = (0, 0);
+        let (mut matches, mut failures, mut number) = (0, 0, 0);
         per_event(batch, sel, cx, |batch, id, cx| {
-            if self.call(batch, id, cx) {
+            number += 1;
+            if self.call(batch, id, number - 1, cx) {
                 matches += 1;
                 return Verdict::Matched;
             }
