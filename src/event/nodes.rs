@@ -99,6 +99,21 @@ impl Batch {
         }
     }
 
+    /// Appends an entry to an object made by [`Batch::new_map`] without a look whether it has the name: where it may,
+    /// [`Batch::keep_last`] is called at the end.
+    pub fn map_append(&mut self, map: Value, key: Value, value: Value) {
+        debug_assert!(map.kind == Kind::Map);
+        let value = value.without_orig();
+        let entries = &mut self.nodes.get_mut(map.off).entries;
+        entries.push(Entry { key, value });
+    }
+
+    /// Of entries with one name in an object made by [`Batch::new_map`], keeps the last.
+    pub fn keep_last(&mut self, map: Value) {
+        debug_assert!(map.kind == Kind::Map);
+        self.drop_repeated_keys(map.off);
+    }
+
     /// Number of entries of an object or array that was taken apart.
     #[must_use]
     pub fn node_len(&self, node: Value) -> usize {
@@ -238,13 +253,15 @@ impl Batch {
                 clean = 0;
             }
         } else {
-            let mut elements = Vec::new();
+            let mut elements = std::mem::take(&mut self.raw_elements);
+            elements.clear();
             super::scan::elements_of_valid(self.space(value.space), start, end, &mut elements);
             let entries = &mut self.nodes.get_mut(node).entries;
             entries.extend(elements.iter().map(|(kind, span)| Entry {
                 key: Value::ABSENT,
                 value: super::decode::raw_value(value.space, *kind, *span),
             }));
+            self.raw_elements = elements;
         }
         self.raw_fields = fields;
         Value::span(kind, clean, Space::Arena, node, 0)
