@@ -189,8 +189,13 @@ fn decode_group(batch: &mut Batch, rec: &Rec, group: Value, cx: &mut DecodeCx<'_
         let scope = scope_fields(batch, scope);
         for at in 0..batch.node_len(records) {
             let record = batch.node_value(records, at);
-            match fields_of(batch, record, scope, resource, cx.buf) {
-                Some((fields, time)) => make_event(batch, rec, fields, time, cx),
+            let used = batch.nodes.used();
+            let fields = fields_of(batch, record, scope, resource, cx.buf)
+                .map(|(fields, time)| (json_text(batch, fields, cx.buf), time));
+            // What the record was taken apart into is text again: the next one takes the same nodes.
+            batch.nodes.release(used);
+            match fields {
+                Some((text, time)) => make_event(batch, rec, text, time, cx),
                 None => refuse_json(batch, rec, record, cx),
             }
         }
@@ -359,12 +364,11 @@ fn put_attributes(batch: &mut Batch, named: Value, event: Value, otel: Value) {
 fn make_event(
     batch: &mut Batch,
     rec: &Rec,
-    fields: Value,
+    text: Value,
     time: Option<Timestamp>,
     cx: &mut DecodeCx<'_>,
 ) {
     let id = batch.new_event(cx.run, rec.pos);
-    let text = json_text(batch, fields, cx.buf);
     // What was just written is an object; nesting beyond the limit was refused when the line was read.
     if batch.decode_object(id, text).is_err() {
         batch.set_slot(id, slot::MESSAGE, text);

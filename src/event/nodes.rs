@@ -49,6 +49,16 @@ impl Nodes {
         u32::try_from(self.used - 1).unwrap_or(0)
     }
 
+    /// How many are in use.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Takes those back that were taken after `used` were in use.
+    pub fn release(&mut self, used: usize) {
+        self.used = self.used.min(used);
+    }
+
     #[inline]
     pub fn get(&self, at: u32) -> &Node {
         &self.pool[at as usize]

@@ -225,6 +225,8 @@ struct Worker<'s> {
     counts: Vec<u32>,
     bodies: Vec<Option<Body>>,
     spare: Vec<Vec<EventId>>,
+    spare_parts: Vec<Vec<Vec<EventId>>>,
+    cursors: Vec<usize>,
 }
 
 impl<'s> Worker<'s> {
@@ -253,6 +255,8 @@ impl<'s> Worker<'s> {
             counts: Vec::new(),
             bodies: plan.outputs.iter().map(|_| None).collect(),
             spare: Vec::new(),
+            spare_parts: Vec::new(),
+            cursors: Vec::new(),
             shared,
         }
     }
@@ -384,7 +388,9 @@ impl<'s> Worker<'s> {
                 }
             }
         } else {
-            let order = sel.ids().to_vec();
+            let mut order = self.spare.pop().unwrap_or_default();
+            order.clear();
+            order.extend_from_slice(sel.ids());
             for (at, part) in parts.iter_mut().enumerate() {
                 let steps = arms.get(at).map_or(otherwise, |(_, steps)| steps);
                 if part.is_empty() || steps.is_empty() {
@@ -395,23 +401,29 @@ impl<'s> Worker<'s> {
                 self.filters(steps, &mut inner);
                 inner.swap(part);
             }
-            merge(&self.batch, &order, &parts, first_new, &mut choice);
+            let cursors = &mut self.cursors;
+            merge(&self.batch, &order, &parts, first_new, cursors, &mut choice);
             sel.swap(&mut choice);
+            self.spare.push(order);
         }
-        choice.clear();
         self.spare.push(choice);
-        for mut part in parts {
-            part.clear();
-            self.spare.push(part);
-        }
-        self.spare.truncate(32);
+        self.keep_parts(parts);
+    }
+
+    fn keep_parts(&mut self, mut parts: Vec<Vec<EventId>>) {
+        self.spare.append(&mut parts);
+        self.spare.truncate(64);
+        self.spare_parts.push(parts);
     }
 
     /// One list per arm and one for `else`; events whose condition has no answer are set aside and removed.
     fn partition(&mut self, arms: &[(usize, Vec<Step>)], sel: &mut Selection) -> Vec<Vec<EventId>> {
-        let mut parts: Vec<Vec<EventId>> = (0..=arms.len())
-            .map(|_| self.spare.pop().unwrap_or_default())
-            .collect();
+        let mut parts = self.spare_parts.pop().unwrap_or_default();
+        parts.resize_with(arms.len() + 1, || {
+            let mut part = self.spare.pop().unwrap_or_default();
+            part.clear();
+            part
+        });
         let plan = &self.shared.plan;
         let mut regexes = Regexes {
             regexes: &plan.regexes,
@@ -463,8 +475,11 @@ impl<'s> Worker<'s> {
             match step {
                 Step::Plugin(number) => ids.iter().for_each(|id| self.out_sels[*number].push(*id)),
                 Step::Branch { arms, otherwise } => {
+                    let mut all = self.spare.pop().unwrap_or_default();
+                    all.clear();
+                    all.extend_from_slice(ids);
                     let mut sel = Selection::default();
-                    sel.swap(&mut ids.to_vec());
+                    sel.swap(&mut all);
                     let parts = self.partition(arms, &mut sel);
                     for (at, part) in parts.iter().enumerate() {
                         let steps = arms
@@ -474,11 +489,9 @@ impl<'s> Worker<'s> {
                             self.route(steps, part);
                         }
                     }
-                    self.spare.extend(parts.into_iter().map(|mut part| {
-                        part.clear();
-                        part
-                    }));
-                    self.spare.truncate(32);
+                    sel.swap(&mut all);
+                    self.spare.push(all);
+                    self.keep_parts(parts);
                 }
             }
         }
@@ -559,17 +572,19 @@ fn merge(
     order: &[EventId],
     parts: &[Vec<EventId>],
     first_new: EventId,
+    cursors: &mut Vec<usize>,
     out: &mut Vec<EventId>,
 ) {
-    let mut cursors = vec![0_usize; parts.len()];
+    cursors.clear();
+    cursors.resize(parts.len(), 0);
     for id in order {
-        for (part, cursor) in parts.iter().zip(&mut cursors) {
+        for (part, cursor) in parts.iter().zip(&mut *cursors) {
             if part.get(*cursor) == Some(id) {
                 out.push(*id);
                 *cursor += 1;
             }
         }
-        for (part, cursor) in parts.iter().zip(&mut cursors) {
+        for (part, cursor) in parts.iter().zip(&mut *cursors) {
             while let Some(child) = part
                 .get(*cursor)
                 .filter(|child| **child >= first_new && batch.ancestor(**child, first_new) == *id)
@@ -580,7 +595,7 @@ fn merge(
         }
     }
     // Events that came from no event (time-outs of later filters, say) come last.
-    for (part, cursor) in parts.iter().zip(&cursors) {
+    for (part, cursor) in parts.iter().zip(&*cursors) {
         out.extend_from_slice(part.get(*cursor..).unwrap_or_default());
     }
 }
