@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
-
 use super::charset::tag_cut;
 use super::cri::record_text;
 use super::framing::{LineFramer, line_delimiter, max_record_bytes};
 use super::json;
-use crate::event::{Batch, EventId, Value, slot};
+use crate::event::text::as_str;
+use crate::event::{Batch, EventId, Kind, Value, slot};
 use crate::language::ast::Plugin;
 use crate::options;
 use crate::plugin::{Build, Codec, DecodeCx, Framer, Framing, Make, Options, PluginSpec, Rec};
@@ -78,10 +77,10 @@ impl Codec for Otlp {
                 continue;
             }
             let before = cx.out.len();
-            match serde_json::from_slice::<Json>(batch.bytes(text)) {
+            match batch.decode_value(text) {
                 Err(_) => refuse(batch, rec, text, json::FAILURE_TAG, cx),
                 Ok(request) => {
-                    if decode_request(batch, rec, &request, cx).is_none() {
+                    if decode_request(batch, rec, request, cx).is_none() {
                         refuse(batch, rec, text, FAILURE_TAG, cx);
                     } else if cx.out.len() == before {
                         cx.blank += 1;
@@ -111,26 +110,54 @@ fn refuse(batch: &mut Batch, rec: &Rec, text: Value, tag: &[u8], cx: &mut Decode
     cx.out.push(id);
 }
 
-/// The list under a name; an absent or null one is empty. None: it is something else.
-fn list<'j>(of: &'j Json, name: &str) -> Option<&'j [Json]> {
-    match of.get(name) {
-        None | Some(Json::Null) => Some(&[]),
-        Some(Json::Array(values)) => Some(values),
-        Some(_) => None,
+/// An object, taken apart. None: it is something else.
+fn object(batch: &mut Batch, value: Value) -> Option<Value> {
+    let value = batch.expand(value);
+    (value.kind() == Kind::Map).then_some(value)
+}
+
+/// What an object that was taken apart has under a name.
+fn member(batch: &mut Batch, of: Value, name: &str) -> Value {
+    match batch.map_position(of, name.as_bytes()) {
+        Some(at) => batch.node_value(of, at),
+        None => Value::ABSENT,
     }
+}
+
+/// The text under a name; an empty one, or something else, is absent.
+fn text(batch: &mut Batch, of: Value, name: &str) -> Value {
+    let value = member(batch, of, name);
+    if value.is_str() && !batch.bytes(value).is_empty() {
+        value
+    } else {
+        Value::ABSENT
+    }
+}
+
+/// The list under a name; an absent or null one is empty. None: it is something else.
+fn list(batch: &mut Batch, of: Value, name: &str) -> Option<Value> {
+    let value = member(batch, of, name);
+    if value.is_nil() {
+        return Some(Value::ABSENT);
+    }
+    let value = batch.expand(value);
+    (value.kind() == Kind::List).then_some(value)
 }
 
 /// None when it is no request; nothing was made then.
 fn decode_request(
     batch: &mut Batch,
     rec: &Rec,
-    request: &Json,
+    request: Value,
     cx: &mut DecodeCx<'_>,
 ) -> Option<()> {
-    if !request.as_object()?.is_empty() {
-        request.get("resourceLogs")?;
+    let request = object(batch, request)?;
+    if batch.node_len(request) > 0 && member(batch, request, "resourceLogs").is_absent() {
+        return None;
     }
-    for group in list(request, "resourceLogs")? {
+    let groups = list(batch, request, "resourceLogs")?;
+    for at in 0..batch.node_len(groups) {
+        let group = batch.node_value(groups, at);
         // A group that is malformed is one malformed record: its neighbours arrive.
         if decode_group(batch, rec, group, cx).is_none() {
             refuse_json(batch, rec, group, cx);
@@ -140,19 +167,35 @@ fn decode_request(
 }
 
 /// None when the group is malformed; nothing was made then.
-fn decode_group(batch: &mut Batch, rec: &Rec, group: &Json, cx: &mut DecodeCx<'_>) -> Option<()> {
-    let resource = match group.as_object()?.get("resource") {
-        None | Some(Json::Null) => Map::new(),
-        Some(resource) => attributes(resource)?,
+fn decode_group(batch: &mut Batch, rec: &Rec, group: Value, cx: &mut DecodeCx<'_>) -> Option<()> {
+    let group = object(batch, group)?;
+    let resource = member(batch, group, "resource");
+    let resource = if resource.is_nil() {
+        Value::ABSENT
+    } else {
+        attributes(batch, resource)?
     };
-    for scoped in list(group, "scopeLogs")? {
-        let (Some(records), scope) = (list(scoped, "logRecords"), scoped.get("scope")) else {
-            refuse_json(batch, rec, scoped, cx);
+    let all_scoped = list(batch, group, "scopeLogs")?;
+    for at in 0..batch.node_len(all_scoped) {
+        let part = batch.node_value(all_scoped, at);
+        let Some(scoped) = object(batch, part) else {
             continue;
         };
-        for record in records {
-            match Fields::of(record, scope, &resource) {
-                Some(fields) => fields.make_event(batch, rec, cx),
+        let Some(records) = list(batch, scoped, "logRecords") else {
+            refuse_json(batch, rec, part, cx);
+            continue;
+        };
+        let scope = member(batch, scoped, "scope");
+        let scope = scope_fields(batch, scope);
+        for at in 0..batch.node_len(records) {
+            let record = batch.node_value(records, at);
+            let used = batch.nodes.used();
+            let fields = fields_of(batch, record, scope, resource, cx.buf)
+                .map(|(fields, time)| (json_text(batch, fields, cx.buf), time));
+            // What the record was taken apart into is text again: the next one takes the same nodes.
+            batch.nodes.release(used);
+            match fields {
+                Some((text, time)) => make_event(batch, rec, text, time, cx),
                 None => refuse_json(batch, rec, record, cx),
             }
         }
@@ -160,171 +203,226 @@ fn decode_group(batch: &mut Batch, rec: &Rec, group: &Json, cx: &mut DecodeCx<'_
     Some(())
 }
 
-fn refuse_json(batch: &mut Batch, rec: &Rec, part: &Json, cx: &mut DecodeCx<'_>) {
-    let text = batch.push(part.to_string().as_bytes());
+fn refuse_json(batch: &mut Batch, rec: &Rec, part: Value, cx: &mut DecodeCx<'_>) {
+    let text = json_text(batch, part, cx.buf);
     refuse(batch, rec, text, FAILURE_TAG, cx);
 }
 
-/// The attributes of a resource or a record, values taken out of their wrappers. None: malformed.
-fn attributes(of: &Json) -> Option<Map<String, Json>> {
-    of.as_object()?;
-    key_values(list(of, "attributes")?)
+/// A value's JSON as text.
+fn json_text(batch: &mut Batch, value: Value, buf: &mut Vec<u8>) -> Value {
+    buf.clear();
+    batch.write_json(value, buf);
+    batch.push(buf)
 }
 
-fn key_values(pairs: &[Json]) -> Option<Map<String, Json>> {
-    let mut out = Map::new();
-    for pair in pairs {
-        let key = pair.get("key")?.as_str()?;
-        let value = pair.get("value").map_or(Some(Json::Null), any_value)?;
-        out.insert(key.to_owned(), value);
+/// The attributes of a resource or a record, values taken out of their wrappers. None: malformed.
+fn attributes(batch: &mut Batch, of: Value) -> Option<Value> {
+    let of = object(batch, of)?;
+    let pairs = list(batch, of, "attributes")?;
+    key_values(batch, pairs)
+}
+
+fn key_values(batch: &mut Batch, pairs: Value) -> Option<Value> {
+    let all = batch.new_map();
+    for at in 0..batch.node_len(pairs) {
+        let pair = batch.node_value(pairs, at);
+        let pair = object(batch, pair)?;
+        let key = member(batch, pair, "key");
+        if !key.is_str() {
+            return None;
+        }
+        let value = member(batch, pair, "value");
+        let value = any_value(batch, value)?;
+        batch.map_append(all, key, value);
     }
-    Some(out)
+    batch.keep_last(all);
+    Some(all)
 }
 
 /// The value in an `AnyValue`; one that holds nothing is null. None: malformed.
-fn any_value(any: &Json) -> Option<Json> {
-    let members = match any {
-        Json::Null => return Some(Json::Null),
-        Json::Object(members) => members,
-        _ => return None,
-    };
-    let Some((kind, value)) = members.iter().next() else {
-        return Some(Json::Null);
-    };
-    match (kind.as_str(), value) {
-        ("stringValue" | "bytesValue", Json::String(_))
-        | ("boolValue", Json::Bool(_))
-        | ("intValue" | "doubleValue", Json::Number(_))
-        | (_, Json::Null) => Some(value.clone()),
+fn any_value(batch: &mut Batch, any: Value) -> Option<Value> {
+    if any.is_nil() {
+        return Some(Value::NULL);
+    }
+    let members = object(batch, any)?;
+    let (wrapper, value) = (batch.map_key(members, 0), batch.node_value(members, 0));
+    if value.is_nil() {
+        return Some(Value::NULL);
+    }
+    match (batch.bytes(wrapper), value.kind()) {
+        (b"stringValue" | b"bytesValue", Kind::Str)
+        | (b"boolValue", Kind::True | Kind::False)
+        | (b"intValue" | b"doubleValue", Kind::Int | Kind::Float) => Some(value),
         // 64-bit numbers are texts by rule; what is no number (`NaN`) stays text.
-        ("intValue" | "doubleValue", Json::String(text)) => {
-            Some(match serde_json::from_str(text) {
-                Ok(number @ Json::Number(_)) => number,
-                _ => value.clone(),
-            })
+        (b"intValue" | b"doubleValue", Kind::Str) => Some(match batch.decode_value(value) {
+            Ok(number) if matches!(number.kind(), Kind::Int | Kind::Float) => number,
+            _ => value,
+        }),
+        (b"arrayValue", _) => {
+            let of = object(batch, value)?;
+            let elements = list(batch, of, "values")?;
+            let all = batch.new_list();
+            for at in 0..batch.node_len(elements) {
+                let element = batch.node_value(elements, at);
+                let element = any_value(batch, element)?;
+                batch.list_push(all, element);
+            }
+            Some(all)
         }
-        ("arrayValue", Json::Object(_)) => list(value, "values")?
-            .iter()
-            .map(any_value)
-            .collect::<Option<Vec<_>>>()
-            .map(Json::Array),
-        ("kvlistValue", Json::Object(_)) => key_values(list(value, "values")?).map(Json::Object),
+        (b"kvlistValue", _) => {
+            let of = object(batch, value)?;
+            let pairs = list(batch, of, "values")?;
+            key_values(batch, pairs)
+        }
         _ => None,
     }
 }
 
-/// What a log record becomes.
-struct Fields {
-    event: Map<String, Json>,
+/// Appends to an object, unless the value is absent.
+fn put(batch: &mut Batch, map: Value, name: &str, value: Value) {
+    if !value.is_absent() {
+        let key = batch.push(name.as_bytes());
+        batch.map_append(map, key, value);
+    }
+}
+
+/// What a log record becomes, and its time. None: the record is malformed.
+fn fields_of(
+    batch: &mut Batch,
+    record: Value,
+    scope: Value,
+    resource: Value,
+    buf: &mut Vec<u8>,
+) -> Option<(Value, Option<Timestamp>)> {
+    let record = object(batch, record)?;
+    let body = member(batch, record, "body");
+    let body = any_value(batch, body)?;
+    let severity = member(batch, record, "severityNumber");
+    let severity = severity_number(batch, severity)?;
+    let named = attributes(batch, record)?;
+    let time = member(batch, record, "timeUnixNano");
+    let time = match unix_nanos(batch, time).ok()? {
+        Some(time) => Some(time),
+        None => {
+            let observed = member(batch, record, "observedTimeUnixNano");
+            unix_nanos(batch, observed).ok()?
+        }
+    };
+
+    let (event, otel) = (batch.new_map(), batch.new_map());
+    if body.is_str() {
+        put(batch, event, "message", body);
+    } else if !body.is_nil() {
+        let message = json_text(batch, body, buf);
+        put(batch, event, "message", message);
+        put(batch, otel, "body", body);
+    }
+    let level = level(batch, record, severity, buf);
+    put(batch, event, "level", level);
+    for (name, from) in [("trace_id", "traceId"), ("span_id", "spanId")] {
+        let value = text(batch, record, from);
+        put(batch, event, name, value);
+    }
+    if severity > 0 {
+        let number = batch.push_int(severity);
+        put(batch, otel, "severity_number", number);
+    }
+    let name = text(batch, record, "eventName");
+    put(batch, otel, "event_name", name);
+    put_attributes(batch, named, event, otel);
+    put(batch, otel, "scope", scope);
+    if batch.node_len(resource) > 0 {
+        put(batch, otel, "resource", resource);
+    }
+    if batch.node_len(otel) > 0 {
+        put(batch, event, "otel", otel);
+    }
+    Some((event, time))
+}
+
+/// Puts attributes into the event, or below `otel` where their names are taken.
+fn put_attributes(batch: &mut Batch, named: Value, event: Value, otel: Value) {
+    let own = batch.node_len(event);
+    let mut taken = Value::ABSENT;
+    for at in 0..batch.node_len(named) {
+        let (key, value) = (batch.map_key(named, at), batch.node_value(named, at));
+        let name = batch.bytes(key);
+        let is_free = RESERVED.iter().all(|reserved| reserved.as_bytes() != name)
+            && (0..own).all(|at| batch.bytes(batch.map_key(event, at)) != name);
+        if is_free {
+            batch.map_append(event, key, value);
+            continue;
+        }
+        if taken.is_absent() {
+            taken = batch.new_map();
+        }
+        batch.map_append(taken, key, value);
+    }
+    put(batch, otel, "attributes", taken);
+}
+
+fn make_event(
+    batch: &mut Batch,
+    rec: &Rec,
+    text: Value,
     time: Option<Timestamp>,
+    cx: &mut DecodeCx<'_>,
+) {
+    let id = batch.new_event(cx.run, rec.pos);
+    // What was just written is an object; nesting beyond the limit was refused when the line was read.
+    if batch.decode_object(id, text).is_err() {
+        batch.set_slot(id, slot::MESSAGE, text);
+        batch.tag(id, FAILURE_TAG);
+        cx.failed += 1;
+    }
+    if let Some(time) = time {
+        batch.set_timestamp(id, time);
+    }
+    tag_cut(batch, id, rec);
+    cx.out.push(id);
 }
 
-impl Fields {
-    /// None: the record is malformed.
-    fn of(record: &Json, scope: Option<&Json>, resource: &Map<String, Json>) -> Option<Fields> {
-        let mut event = Map::new();
-        let mut otel = Map::new();
-        let text = |name: &str| {
-            record
-                .get(name)
-                .and_then(Json::as_str)
-                .filter(|text| !text.is_empty())
-        };
-        match record.get("body").map_or(Some(Json::Null), any_value)? {
-            Json::Null => {}
-            Json::String(body) => {
-                event.insert("message".to_owned(), Json::String(body));
-            }
-            body => {
-                event.insert("message".to_owned(), Json::String(body.to_string()));
-                otel.insert("body".to_owned(), body);
-            }
-        }
-        let severity = severity_number(record.get("severityNumber"))?;
-        let level = text("severityText")
-            .map(str::to_uppercase)
-            .or_else(|| level_of(severity));
-        for (name, value) in [
-            ("level", level),
-            ("trace_id", text("traceId").map(str::to_owned)),
-            ("span_id", text("spanId").map(str::to_owned)),
-        ] {
-            if let Some(value) = value {
-                event.insert(name.to_owned(), Json::String(value));
-            }
-        }
-        if severity > 0 {
-            otel.insert("severity_number".to_owned(), severity.into());
-        }
-        if let Some(name) = text("eventName") {
-            otel.insert("event_name".to_owned(), name.into());
-        }
-        let mut taken = Map::new();
-        for (name, value) in attributes(record)? {
-            if RESERVED.contains(&name.as_str()) || event.contains_key(&name) {
-                taken.insert(name, value);
-            } else {
-                event.insert(name, value);
-            }
-        }
-        if !taken.is_empty() {
-            otel.insert("attributes".to_owned(), Json::Object(taken));
-        }
-        if let Some(scope) = scope.and_then(scope_fields) {
-            otel.insert("scope".to_owned(), scope);
-        }
-        if !resource.is_empty() {
-            otel.insert("resource".to_owned(), Json::Object(resource.clone()));
-        }
-        if !otel.is_empty() {
-            event.insert("otel".to_owned(), Json::Object(otel));
-        }
-        let time = match unix_nanos(record.get("timeUnixNano")).ok()? {
-            Some(time) => Some(time),
-            None => unix_nanos(record.get("observedTimeUnixNano")).ok()?,
-        };
-        Some(Fields { event, time })
-    }
-
-    fn make_event(self, batch: &mut Batch, rec: &Rec, cx: &mut DecodeCx<'_>) {
-        let id = batch.new_event(cx.run, rec.pos);
-        cx.buf.clear();
-        let written = serde_json::to_writer(&mut *cx.buf, &Json::Object(self.event));
-        let text = batch.push(cx.buf);
-        // What was just written is an object; nesting beyond the limit was refused when the line was read.
-        if written.is_err() || batch.decode_object(id, text).is_err() {
-            batch.set_slot(id, slot::MESSAGE, text);
-            batch.tag(id, FAILURE_TAG);
-            cx.failed += 1;
-        }
-        if let Some(time) = self.time {
-            batch.set_timestamp(id, time);
-        }
-        tag_cut(batch, id, rec);
-        cx.out.push(id);
-    }
-}
-
-fn scope_fields(scope: &Json) -> Option<Json> {
-    let mut out = Map::new();
+/// Name and version of a scope; absent when it has neither.
+fn scope_fields(batch: &mut Batch, scope: Value) -> Value {
+    let Some(scope) = object(batch, scope) else {
+        return Value::ABSENT;
+    };
+    let fields = batch.new_map();
     for name in ["name", "version"] {
-        if let Some(text) = scope
-            .get(name)
-            .and_then(Json::as_str)
-            .filter(|text| !text.is_empty())
-        {
-            out.insert(name.to_owned(), text.into());
-        }
+        let value = text(batch, scope, name);
+        put(batch, fields, name, value);
     }
-    (!out.is_empty()).then_some(Json::Object(out))
+    if batch.node_len(fields) > 0 {
+        fields
+    } else {
+        Value::ABSENT
+    }
+}
+
+/// The severity's text in upper case, else the level of its number.
+fn level(batch: &mut Batch, record: Value, severity: i64, buf: &mut Vec<u8>) -> Value {
+    let given = text(batch, record, "severityText");
+    if given.is_absent() {
+        return level_of(severity).map_or(Value::ABSENT, |level| batch.push(level.as_bytes()));
+    }
+    buf.clear();
+    let text = as_str(batch.bytes(given));
+    if text.is_ascii() {
+        buf.extend_from_slice(text.as_bytes());
+        buf.make_ascii_uppercase();
+    } else {
+        buf.extend_from_slice(text.to_uppercase().as_bytes());
+    }
+    batch.push(buf)
 }
 
 /// A severity by its number or its name in the protocol (`SEVERITY_NUMBER_WARN2`); 0 when it is not given.
-fn severity_number(value: Option<&Json>) -> Option<i64> {
-    match value {
-        None | Some(Json::Null) => Some(0),
-        Some(Json::Number(number)) => number.as_i64(),
-        Some(Json::String(text)) => text.parse().ok().or_else(|| {
+fn severity_number(batch: &Batch, value: Value) -> Option<i64> {
+    let text = as_str(batch.bytes(value));
+    match value.kind() {
+        Kind::Absent | Kind::Null => Some(0),
+        Kind::Int | Kind::Float => text.parse().ok(),
+        Kind::Str => text.parse().ok().or_else(|| {
             let name = text.strip_prefix("SEVERITY_NUMBER_")?;
             let digits = name.trim_start_matches(|c: char| c.is_ascii_alphabetic());
             let first = match name.strip_suffix(digits)? {
@@ -344,40 +442,38 @@ fn severity_number(value: Option<&Json>) -> Option<i64> {
             };
             Some(first + step - 1)
         }),
-        Some(_) => None,
+        _ => None,
     }
 }
 
 /// The level as Python names it: 5, 9, 13, 17 and 21 are its own, the numbers between belong to the one below them.
-fn level_of(severity: i64) -> Option<String> {
-    let level = match severity {
+fn level_of(severity: i64) -> Option<&'static str> {
+    Some(match severity {
         1..=8 => "DEBUG",
         9..=12 => "INFO",
         13..=16 => "WARNING",
         17..=20 => "ERROR",
         21..=24 => "CRITICAL",
         _ => return None,
-    };
-    Some(level.to_owned())
+    })
 }
 
 /// A part of a log record that cannot be read.
 struct Malformed;
 
 /// Nanoseconds since the epoch, as a number or as text; nothing or 0 is no time.
-fn unix_nanos(value: Option<&Json>) -> Result<Option<Timestamp>, Malformed> {
-    let text = match value {
-        None | Some(Json::Null) => return Ok(None),
-        Some(Json::Number(number)) => number.to_string(),
-        Some(Json::String(text)) => text.clone(),
-        Some(_) => return Err(Malformed),
+fn unix_nanos(batch: &Batch, value: Value) -> Result<Option<Timestamp>, Malformed> {
+    let text = match value.kind() {
+        Kind::Absent | Kind::Null => return Ok(None),
+        Kind::Int | Kind::Float | Kind::Str => as_str(batch.bytes(value)),
+        _ => return Err(Malformed),
     };
     if text.is_empty() {
         return Ok(None);
     }
     let nanos = match text.parse::<u64>() {
         Ok(nanos) => nanos,
-        Err(_) => large_number(&text).ok_or(Malformed)?,
+        Err(_) => large_number(text).ok_or(Malformed)?,
     };
     let seconds = nanos / 1_000_000_000;
     let time = Timestamp {
@@ -398,7 +494,7 @@ fn large_number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
     use crate::codecs::testing::decode;
@@ -517,15 +613,17 @@ mod tests {
 
     #[test]
     fn severities() {
+        let mut batch = Batch::new(&std::sync::Arc::new(crate::event::Keys::new()));
         for (value, number) in [
-            (json!("SEVERITY_NUMBER_WARN2"), 14),
-            (json!("17"), 17),
-            (json!("SEVERITY_NUMBER_UNSPECIFIED"), 0),
+            ("SEVERITY_NUMBER_WARN2", Some(14)),
+            ("17", Some(17)),
+            ("SEVERITY_NUMBER_UNSPECIFIED", Some(0)),
+            ("LOUD", None),
         ] {
-            assert_eq!(severity_number(Some(&value)), Some(number));
+            let text = batch.push(value.as_bytes());
+            assert_eq!(severity_number(&batch, text), number);
         }
-        assert_eq!(severity_number(Some(&json!("LOUD"))), None);
-        assert_eq!(level_of(5).as_deref(), Some("DEBUG"));
+        assert_eq!(level_of(5), Some("DEBUG"));
         assert_eq!(level_of(0), None);
     }
 }

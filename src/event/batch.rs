@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::keys::{Keys, Slot, slot};
 use super::nodes::Nodes;
 use super::scan::shape::{Shapes, Spot};
-use super::scan::{RawField, Scanner};
+use super::scan::{RawField, RawKind, Scanner};
 use super::value::{Kind, ORIG, PLAIN, Space, Value};
 use crate::time::Timestamp;
 
@@ -124,6 +124,8 @@ pub struct Batch {
     pub(crate) times: Vec<Timestamp>,
     pub(crate) scanner: Scanner,
     pub(crate) raw_fields: Vec<RawField>,
+    /// Scratch of taking arrays apart.
+    pub(crate) raw_elements: Vec<(RawKind, (u32, u32))>,
     pub(crate) shapes: Shapes,
     pub(crate) shape_plans: Vec<super::shaped::ShapePlan>,
     pub(crate) spots: Vec<Spot>,
@@ -164,6 +166,7 @@ impl Batch {
             times: Vec::new(),
             scanner: Scanner::default(),
             raw_fields: Vec::new(),
+            raw_elements: Vec::new(),
             shapes: Shapes::new(super::decode::LIMITS),
             shape_plans: Vec::new(),
             spots: Vec::new(),

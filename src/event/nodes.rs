@@ -49,6 +49,16 @@ impl Nodes {
         u32::try_from(self.used - 1).unwrap_or(0)
     }
 
+    /// How many are in use.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Takes those back that were taken after `used` were in use.
+    pub fn release(&mut self, used: usize) {
+        self.used = self.used.min(used);
+    }
+
     #[inline]
     pub fn get(&self, at: u32) -> &Node {
         &self.pool[at as usize]
@@ -97,6 +107,21 @@ impl Batch {
                     .push(Entry { key, value });
             }
         }
+    }
+
+    /// Appends an entry to an object made by [`Batch::new_map`] without a look whether it has the name: where it may,
+    /// [`Batch::keep_last`] is called at the end.
+    pub fn map_append(&mut self, map: Value, key: Value, value: Value) {
+        debug_assert!(map.kind == Kind::Map);
+        let value = value.without_orig();
+        let entries = &mut self.nodes.get_mut(map.off).entries;
+        entries.push(Entry { key, value });
+    }
+
+    /// Of entries with one name in an object made by [`Batch::new_map`], keeps the last.
+    pub fn keep_last(&mut self, map: Value) {
+        debug_assert!(map.kind == Kind::Map);
+        self.drop_repeated_keys(map.off);
     }
 
     /// Number of entries of an object or array that was taken apart.
@@ -238,13 +263,15 @@ impl Batch {
                 clean = 0;
             }
         } else {
-            let mut elements = Vec::new();
+            let mut elements = std::mem::take(&mut self.raw_elements);
+            elements.clear();
             super::scan::elements_of_valid(self.space(value.space), start, end, &mut elements);
             let entries = &mut self.nodes.get_mut(node).entries;
             entries.extend(elements.iter().map(|(kind, span)| Entry {
                 key: Value::ABSENT,
                 value: super::decode::raw_value(value.space, *kind, *span),
             }));
+            self.raw_elements = elements;
         }
         self.raw_fields = fields;
         Value::span(kind, clean, Space::Arena, node, 0)

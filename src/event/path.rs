@@ -394,34 +394,39 @@ impl Batch {
         let Some((last, parents)) = path.rest.split_last() else {
             return self.remove_root(id, &path.root);
         };
-        let mut places = Vec::with_capacity(parents.len() + 1);
-        let Some(mut place) = self.root_place(id, &path.root) else {
+        let Some(root) = self.root_place(id, &path.root) else {
             return Value::ABSENT;
         };
-        places.push(place);
+        let mut place = root;
         for seg in parents {
             match self.child(place, seg) {
                 Some(child) => place = child,
                 None => return Value::ABSENT,
             }
-            places.push(place);
         }
         let Some(Place::Entry(node, at)) = self.child(place, last) else {
             return Value::ABSENT;
         };
-        for place in places {
-            let container = self.load(place);
-            self.store(
-                place,
-                Value {
-                    flags: container.flags & !CLEAN,
-                    ..container
-                }
-                .without_orig(),
-            );
+        // Walked a second time: no container on the way is what its text says any longer.
+        self.mark_changed(root);
+        let mut place = root;
+        for seg in parents {
+            if let Some(child) = self.child(place, seg) {
+                self.mark_changed(child);
+                place = child;
+            }
         }
         let removed = self.nodes.get_mut(node).entries.remove(at).value;
         self.decode_string(removed).without_orig()
+    }
+
+    fn mark_changed(&mut self, place: Place) {
+        let container = self.load(place);
+        let changed = Value {
+            flags: container.flags & !CLEAN,
+            ..container
+        };
+        self.store(place, changed.without_orig());
     }
 
     fn remove_root(&mut self, id: EventId, root: &Root) -> Value {
